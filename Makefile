@@ -1,0 +1,80 @@
+# Everything is set up inside .venv/ by the targets themselves; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export NXF_ANSI_LOG ?= false
+
+# What the installed package is built from, besides its Python files, which are used where they lie.
+PACKAGE_SOURCES := setup.py pyproject.toml $(shell find src -name '*.cpp' -o -name '*.hpp' -o -name '*.h')
+# An environment made in another folder does not work here: then its stamp is out of date.
+MOVED := $(shell [ "$$(cat $(VENV)/.place 2>/dev/null)" = "$(CURDIR)" ] || echo force)
+
+.PHONY: help setup demo test lint unit pipeline bench lock clean force
+
+help: ## list these targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
+
+setup: $(VENV)/.stamp-package $(VENV)/bin/nextflow ## install what a run needs into .venv/
+
+demo: setup ## segment example images end to end and say where the results are
+	@bash demo/run.sh
+
+test: lint ## set everything up, then lint and run all tests
+	@python -m pytest $(WORKFLOW_OPTIONS)
+
+lint: $(VENV)/.stamp-test setup ## ruff, mypy and nextflow lint
+	ruff check .
+	ruff format --check .
+	mypy
+	nextflow lint -exclude .venv -exclude work .
+
+unit: $(VENV)/.stamp-test setup ## the fast tests: unit, property and doctests
+	@python -m pytest tests/unit tests/property src
+
+pipeline: $(VENV)/.stamp-test setup ## the tests that run Nextflow
+	@python -m pytest $(WORKFLOW_OPTIONS) tests/pipeline
+
+bench: $(VENV)/.stamp-test setup ## measure what the documentation says about speed
+	@for script in benchmarks/bench_*.py; do python "$$script"; done
+
+lock: $(VENV)/.stamp-test ## resolve the dependencies again and write requirements/*.txt
+	@bash setup/lock_requirements.sh
+
+clean: ## remove the environment, results and caches
+	rm -rf $(VENV) work results build .cache .nextflow .nextflow.log* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pytest-workflow copies the project for every workflow: the files that git tracks, or links where there is no git.
+WORKFLOW_OPTIONS = $(if $(wildcard .git),--git-aware,--symlink)
+
+$(VENV)/.stamp-venv: setup/create_venv.sh $(MOVED)
+	@bash setup/create_venv.sh $(VENV)
+	@touch $@
+
+$(VENV)/.stamp-base: requirements/base.txt $(VENV)/.stamp-venv
+	@echo "installing requirements/base.txt"
+	@$(PIP) --require-hashes -r requirements/base.txt
+	@touch $@
+
+$(VENV)/.stamp-package: $(PACKAGE_SOURCES) $(VENV)/.stamp-base
+	@echo "installing the package cellbatch"
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.stamp-test: requirements/test.txt $(VENV)/.stamp-package
+	@echo "installing requirements/test.txt"
+	@$(PIP) --require-hashes -r requirements/test.txt
+	@touch $@
+
+ENGINE_SOURCES := $(addprefix setup/,install_nextflow.py fetch_jars.py nextflow_launcher.sh.in nextflow_jars.txt pom.xml)
+ENGINE_SOURCES += requirements/java.txt requirements/jgo.txt
+
+$(VENV)/bin/nextflow: $(ENGINE_SOURCES) $(VENV)/.stamp-venv
+	@$(VENV)/bin/python setup/install_nextflow.py --venv $(VENV)
+	@touch $@
