@@ -1,0 +1,1 @@
+"""Shapes, tiles and index maps: numbers in, numbers out."""

@@ -1,0 +1,1 @@
+"""One model runtime behind one protocol: batches of tiles in, heads out."""

@@ -1,0 +1,57 @@
+"""TensorFlow: runs the SavedModel of the same network, for those who want to compare."""
+
+import numpy as np
+
+from cellbatch.errors import ConfigError, InputError
+
+
+class TensorflowEngine:
+    """A SavedModel's serving signature.
+
+    Parameters
+    ----------
+    weights : path of the SavedModel folder
+    device : ``auto``, ``cpu`` or ``gpu``
+    threads : CPU threads inside one operation
+
+    Raises
+    ------
+    ConfigError
+        If TensorFlow is not installed, or ``gpu`` is asked for and TensorFlow sees none.
+    InputError
+        If the folder is not a SavedModel with a serving signature of one input.
+    """
+
+    def __init__(self, weights: str, *, device: str = "auto", threads: int = 1) -> None:
+        try:
+            import tensorflow
+        except ImportError as error:
+            raise ConfigError(
+                "--engine tensorflow needs TensorFlow, which is not installed here; "
+                "install it with: pip install 'cellbatch[tensorflow]'"
+            ) from error
+        gpus = tensorflow.config.list_physical_devices("GPU")
+        if device == "gpu" and not gpus:
+            raise ConfigError("--device gpu was asked for, but TensorFlow sees no GPU; choose --device cpu")
+        if device == "cpu":
+            tensorflow.config.set_visible_devices([], "GPU")
+        tensorflow.config.experimental.enable_tensor_float_32_execution(False)
+        if tensorflow.config.threading.get_intra_op_parallelism_threads() == 0:
+            tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+        self.device = "gpu" if gpus and device != "cpu" else "cpu"
+        try:
+            # kept alive: a signature holds only weak references to its variables
+            self._model = tensorflow.saved_model.load(weights)
+            self._serve = self._model.signatures["serving_default"]
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(f"{weights}: not a SavedModel with a serving_default signature: {error}") from error
+        inputs = self._serve.structured_input_signature[1]
+        if len(inputs) != 1:
+            raise InputError(f"{weights}: a network with one input was expected, found {sorted(inputs)}")
+        self._input = next(iter(inputs))
+        self._constant = tensorflow.constant
+
+    def predict(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
+        """Heads of float32 (N, Y, X, C) tiles, by output name."""
+        answer = self._serve(**{self._input: self._constant(np.ascontiguousarray(tiles, np.float32))})
+        return {name: head.numpy() for name, head in answer.items()}

@@ -1,0 +1,122 @@
+"""Labels from the inner distance and interior maps of one compartment."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from cellbatch.postprocessing.flooding import flood
+from cellbatch.postprocessing.maxima import label_maxima
+from cellbatch.postprocessing.objects import drop_small_objects, fill_holes, renumber
+
+# Differences of such values are still finite in float32.
+_LARGEST = 1e38
+
+
+def deep_watershed(
+    inner_distance: ArrayLike,
+    interior: ArrayLike,
+    *,
+    maxima_threshold: float,
+    interior_threshold: float = 0.2,
+    maxima_smooth: float = 0,
+    interior_smooth: float = 2,
+    radius: int = 2,
+    small_objects_threshold: float = 15,
+    fill_holes_threshold: float = 15,
+    threads: int | None = None,
+) -> NDArray[np.uint32]:
+    """Segment one compartment: markers from the inner distance, flooded down the interior probability.
+
+    Both maps are smoothed with Gaussians (float32, reflected borders), markers are the maxima of the inner distance
+    that rise by `maxima_threshold`, and they grow over four neighbours where the interior exceeds
+    `interior_threshold`. Small objects are dropped, small holes filled, labels renumbered. All in float32, with
+    thresholds rounded to float32.
+
+    Parameters
+    ----------
+    inner_distance, interior : array_like, shape (Y, X)
+        Heads of the network; real numbers without NaN or infinities, taken as float32.
+    maxima_threshold : float
+        Height of a marker above its surroundings, in units of the inner distance; greater than 0.
+    interior_threshold : float
+        Pixels above it belong to objects.
+    maxima_smooth, interior_smooth : float
+        Sigma in px; 0 leaves the map as it is.
+    radius : int
+        Radius in px of the disk of neighbours over which maxima are compared.
+    small_objects_threshold, fill_holes_threshold : float
+        Objects and holes with fewer px go; 0 skips the step.
+    threads : int or None
+        Most threads to use. Labels are the same for any number; this version uses one.
+
+    Returns
+    -------
+    ndarray of uint32, shape (Y, X)
+        Background 0, objects 1 … n.
+
+    Raises
+    ------
+    TypeError
+        If a map does not hold real numbers, or an option is not a number of its kind.
+    ValueError
+        If the maps are not 2-D, empty, of unequal shape or not finite, or an option is out of range.
+
+    References
+    ----------
+    N. F. Greenwald et al., Whole-cell segmentation of tissue images with human-level performance using large-scale
+    data annotation and deep learning, Nature Biotechnology 40, 2022; arithmetic of deepcell-toolbox 0.12.1 with
+    scikit-image 0.25.2, described in the method documentation of this project.
+    """
+    maxima = _checked_map("inner_distance", inner_distance)
+    surface = _checked_map("interior", interior)
+    if maxima.shape != surface.shape:
+        raise ValueError(f"inner_distance {maxima.shape} and interior {surface.shape} differ in shape")
+    _check_number("interior_threshold", interior_threshold, lowest=-_LARGEST)
+    _check_number("maxima_threshold", maxima_threshold)
+    if maxima_threshold == 0:
+        raise ValueError("maxima_threshold must be greater than 0: every pixel would be a marker")
+    _check_number("maxima_smooth", maxima_smooth)
+    _check_number("interior_smooth", interior_smooth)
+    _check_number("small_objects_threshold", small_objects_threshold)
+    _check_number("fill_holes_threshold", fill_holes_threshold)
+    _check_count("radius", radius, lowest=0)
+    if threads is not None:
+        _check_count("threads", threads, lowest=1)
+    surface = ndimage.gaussian_filter(surface, interior_smooth)
+    maxima = ndimage.gaussian_filter(maxima, maxima_smooth)
+    mask = surface > np.float32(interior_threshold)
+    markers = label_maxima(maxima, float(maxima_threshold), int(radius))
+    if not markers.any():
+        return np.zeros(maxima.shape, np.uint32)
+    labels = flood(-surface, markers, mask)
+    labels = drop_small_objects(labels, small_objects_threshold)
+    return renumber(fill_holes(labels, fill_holes_threshold))
+
+
+def _checked_map(name: str, values: ArrayLike) -> NDArray[np.float32]:
+    """Take a head as contiguous float32 (Y, X), or say why it cannot be used."""
+    head = np.asarray(values)
+    if head.dtype.kind not in "buif":
+        raise TypeError(f"{name} must hold real numbers, found dtype {head.dtype}")
+    if head.ndim != 2 or head.size == 0:
+        raise ValueError(f"{name} must have the shape (Y, X) with at least 1 px, found {head.shape}")
+    lowest, highest = head.min(), head.max()
+    if not (-_LARGEST <= lowest and highest <= _LARGEST):
+        raise ValueError(f"{name} must hold finite values within ±{_LARGEST:.0e}, found {lowest} … {highest}")
+    return np.ascontiguousarray(head, np.float32)
+
+
+def _check_number(name: str, value: float, lowest: float = 0) -> None:
+    """Refuse an option that is not a finite number of at least `lowest`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, found {value!r}")
+    if not lowest <= value <= _LARGEST:
+        raise ValueError(f"{name} must be a number of at least {lowest:g}, found {value}")
+
+
+def _check_count(name: str, value: int, lowest: int) -> None:
+    """Refuse an option that is not a whole number of at least `lowest`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, found {value!r}")
+    if value < lowest:
+        raise ValueError(f"{name} must be at least {lowest}, found {value}")

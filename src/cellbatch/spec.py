@@ -1,0 +1,192 @@
+"""What travels between rooms: frozen records with names, units and the defaults.
+
+Axes are ``CYX`` for images, ``YX`` for labels and ``NYXC`` for model batches; ``(y, x)`` order, half-open windows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
+
+COMPARTMENTS = ("whole_cell", "nuclear")
+SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+COMPARTMENT_CHOICES = ("both", "whole-cell", "nuclear")
+
+
+class Window(NamedTuple):
+    """A half-open rectangle of pixels."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in px."""
+        return self.y1 - self.y0, self.x1 - self.x0
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The rectangle as an index for a ``YX`` array."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+
+@dataclass(frozen=True)
+class PreprocessingOptions:
+    """Contrast options of an application; ``None`` as percentile leaves bright spots as they are."""
+
+    percentile: float | None = 99.9
+    clahe_kernel_size: int = 128
+
+
+@dataclass(frozen=True)
+class WatershedOptions:
+    """Options of ``deep_watershed``; thresholds in units of the heads, sizes in px at ``model_mpp``."""
+
+    maxima_threshold: float = 0.1
+    interior_threshold: float = 0.2
+    maxima_smooth: float = 0
+    interior_smooth: float = 2
+    radius: int = 2
+    small_objects_threshold: int = 15
+    fill_holes_threshold: int = 15
+
+
+@dataclass(frozen=True)
+class HeadChannel:
+    """One channel of one output of the network."""
+
+    head: str
+    channel: int = 0
+
+
+@dataclass(frozen=True)
+class CompartmentSpec:
+    """Where a compartment's two maps come from, and how labels are made of them."""
+
+    inner_distance: HeadChannel
+    interior: HeadChannel
+    watershed: WatershedOptions = field(default_factory=WatershedOptions)
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """One stored form of the network, relative to the manifest."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An application as data: what the network wants, gives, and how its heads become labels."""
+
+    name: str
+    version: str
+    licence: str
+    input_shape: tuple[int, int, int]
+    channels: tuple[str, ...]
+    model_mpp: float
+    preprocessing: PreprocessingOptions
+    compartments: Mapping[str, CompartmentSpec]
+    weights: Mapping[str, WeightsFile]
+    tile_padding: str = "constant"
+    tile_stride: float = 0.75
+    description: str = ""
+    citation: str = ""
+
+    def selected(self, compartment: str) -> dict[str, CompartmentSpec]:
+        """Compartments that the choice ``both``, ``whole-cell`` or ``nuclear`` names."""
+        wanted = compartment.replace("-", "_")
+        return {name: spec for name, spec in self.compartments.items() if wanted in ("both", name)}
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What is known of an image before its pixels are read.
+
+    Attributes
+    ----------
+    shape : (C, Y, X)
+    dtype : NumPy name of the stored type
+    channel_names : one per channel, empty strings where the file names none
+    image_mpp : µm per px, ``None`` where the file does not say
+    format : ``ome-tiff``, ``qptiff``, ``tiff``, ``ome-zarr-0.4``, ``ome-zarr-0.5``, ``npy``, ``npz``, ``png``
+        or ``jpeg``
+    """
+
+    shape: tuple[int, int, int]
+    dtype: str
+    channel_names: tuple[str, ...]
+    image_mpp: float | None
+    format: str
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """One staged file of a sample.
+
+    ``position`` is the 1-based place among the staged inputs of the task (``images/<position>/<name>``);
+    ``member`` is the path inside a folder or zip, empty for a plain file.
+    """
+
+    role: str
+    position: int
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """All that the result of one sample depends on, besides pixels and method options.
+
+    ``nuclear`` and ``membrane`` are recipes over channel indices (``"0"``, ``"max(1,3)"``); an empty membrane
+    stands for zeros. ``shape`` is the image's ``(Y, X)``; ``columns`` holds the samplesheet's unknown columns.
+    """
+
+    sample: str
+    sources: tuple[ImageSource, ...]
+    shape: tuple[int, int]
+    image_mpp: float
+    nuclear: str
+    membrane: str
+    channel_names: tuple[str, ...]
+    dtype: str
+    fingerprint: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> SampleSpec:
+        """Inverse of ``dataclasses.asdict`` after a trip through JSON."""
+        return cls(
+            **{
+                **record,
+                "sources": tuple(ImageSource(**source) for source in record["sources"]),
+                "shape": tuple(record["shape"]),
+                "channel_names": tuple(record["channel_names"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The samples of one task."""
+
+    batch: str
+    samples: tuple[SampleSpec, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give a record of plain types; it holds nothing that the result does not depend on."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Batch:
+        """Inverse of ``to_json``."""
+        return cls(record["batch"], tuple(SampleSpec.from_json(sample) for sample in record["samples"]))
+
+
+def override(options: Any, **values: Any) -> Any:
+    """Copy of a record with every value replaced that is not ``None``."""
+    return replace(options, **{name: value for name, value in values.items() if value is not None})
