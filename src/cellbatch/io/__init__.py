@@ -1,0 +1,1 @@
+"""Formats, axes, compression and atomic writes: the only room that touches files."""

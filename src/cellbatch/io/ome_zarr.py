@@ -1,0 +1,202 @@
+"""OME-Zarr images, versions 0.4 (Zarr 2) and 0.5 (Zarr 3, sharded too), at full resolution."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from cellbatch.errors import InputError
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, isotropic_mpp
+from cellbatch.io.tiff_metadata import plausible_mpp, to_um
+from cellbatch.spec import ImageHeader, Window
+
+VERSIONS = ("0.4", "0.5")
+ROOT_FILES = ("zarr.json", ".zgroup", ".zattrs")
+
+
+class OmeZarrReader(BaseReader):
+    """Open OME-Zarr image."""
+
+    def __init__(self, name: str, header: ImageHeader, array: zarr.Array[Any], axes: str) -> None:
+        """Keep the array of level 0 and the order of its axes."""
+        super().__init__(name, header)
+        self._array = array
+        self._axes = axes
+
+    def _read(self, channel: int, window: Window) -> NDArray[Any]:
+        """Pixels of a window that has been checked."""
+        rows, columns = window.slices
+        places: dict[str, int | slice] = {"c": channel, "y": rows, "x": columns}
+        index = tuple(places.get(axis, 0) for axis in self._axes)
+        try:
+            pixels = np.asarray(self._array[index])
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{self._name}: cannot read rows {window.y0} to {window.y1}, columns {window.x0} to {window.x1} of "
+                f"channel {channel} ({error}); a chunk is damaged: copy or write it again"
+            ) from error
+        if self._axes.index("x") < self._axes.index("y"):
+            pixels = pixels.T
+        return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+
+
+def is_ome_zarr(path: Path) -> bool:
+    """Whether a folder is the root of a Zarr hierarchy."""
+    return path.is_dir() and any((path / file).is_file() for file in ROOT_FILES)
+
+
+def open_ome_zarr(path: Path, name: str, options: ReadOptions) -> OmeZarrReader:
+    """Open level 0 of an OME-Zarr image.
+
+    Parameters
+    ----------
+    path : folder of the image group
+    name : what messages call it
+    options : choices that the file leaves open (none of them applies to OME-Zarr)
+
+    Returns
+    -------
+    OmeZarrReader
+        axes as the metadata names them; z and t must have length 1
+
+    Raises
+    ------
+    InputError
+        if the metadata is incomplete, or describes a plate, several images or a stack
+
+    References
+    ----------
+    OME-NGFF 0.4 and 0.5; Zarr 2 and 3.
+    """
+    del options
+    attributes = _attributes(path, name)
+    metadata, version = _ome_metadata(attributes, name)
+    if "bioformats2raw.layout" in metadata and "multiscales" not in metadata:
+        return _open_only_series(path, name)
+    if "plate" in metadata or "well" in metadata:
+        raise InputError(f"{name}: is a plate, expected an image; give one row per field, e.g. {name}/A/1/0")
+    multiscales = metadata.get("multiscales")
+    if not isinstance(multiscales, list) or not multiscales:
+        raise InputError(f"{name}: holds no multiscales metadata; expected OME-Zarr 0.4 or 0.5: convert it again")
+    try:
+        axes, units = _axes(multiscales[0])
+        dataset = multiscales[0]["datasets"][0]
+        array = _open_array(path, str(dataset["path"]))
+        scale = _scale(multiscales[0], dataset, len(axes))
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Metadata of the wrong shape surfaces in the Zarr library as errors of any kind.
+        raise InputError(
+            f"{name}: its OME-Zarr metadata is incomplete or does not fit its arrays "
+            f"({type(error).__name__}: {error}); expected version 0.4 or 0.5: convert it again"
+        ) from error
+    _check_axes(name, axes, array.shape)
+    sizes = {axis: to_um(scale[at], units[at]) if scale else None for at, axis in enumerate(axes)}
+    count = array.shape[axes.index("c")] if "c" in axes else 1
+    header = ImageHeader(
+        shape=(count, array.shape[axes.index("y")], array.shape[axes.index("x")]),
+        dtype=np.dtype(array.dtype).newbyteorder("=").name,
+        channel_names=_channel_names(metadata, count),
+        image_mpp=plausible_mpp(name, isotropic_mpp(name, sizes["y"], sizes["x"])),
+        format=f"ome-zarr-{version}",
+    )
+    return OmeZarrReader(name, checked_header(name, header), array, axes)
+
+
+def _attributes(path: Path, name: str) -> Mapping[str, Any]:
+    """Attributes of the root group."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            group = zarr.open_group(str(path), mode="r")
+            return dict(group.attrs)
+    except Exception as error:
+        raise InputError(f"{name}: cannot be opened as Zarr ({error}); expected OME-Zarr 0.4 or 0.5") from error
+
+
+def _open_array(path: Path, inside: str) -> zarr.Array[Any]:
+    """Open an array of the hierarchy; the path comes from the file and must stay inside it."""
+    if not inside or any(part in ("", "..") for part in inside.rstrip("/").split("/")):
+        raise ValueError(f"dataset path {inside!r} leaves the image")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return zarr.open_array(str(path / inside), mode="r")
+
+
+def _ome_metadata(attributes: Mapping[str, Any], name: str) -> tuple[Mapping[str, Any], str]:
+    """Find the OME part of the attributes, and its version."""
+    if isinstance(attributes.get("ome"), Mapping):
+        metadata: Mapping[str, Any] = attributes["ome"]
+        version = str(metadata.get("version", "0.5"))
+    else:
+        metadata = attributes
+        first: Any = next(iter(attributes.get("multiscales") or [{}]), {})
+        version = str(first.get("version", "0.4")) if isinstance(first, Mapping) else "0.4"
+    if version not in VERSIONS:
+        raise InputError(f"{name}: is OME-Zarr {version}, expected {' or '.join(VERSIONS)}; convert it")
+    return metadata, version
+
+
+def _open_only_series(path: Path, name: str) -> OmeZarrReader:
+    """Open the single image of a bioformats2raw folder."""
+    series = sorted(child.name for child in path.iterdir() if child.name.isdigit())
+    if series != ["0"]:
+        raise InputError(f"{name}: holds {len(series)} images, expected one; give one row per image, e.g. {name}/0")
+    return open_ome_zarr(path / "0", f"{name}/0", ReadOptions())
+
+
+def _axes(multiscale: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """One letter and one unit per axis."""
+    names = [str(axis["name"]).lower() for axis in multiscale["axes"]]
+    if any(len(axis) != 1 for axis in names) or len(set(names)) != len(names):
+        raise ValueError(f"axes {names}")
+    if not {"y", "x"} <= set(names):
+        raise ValueError(f"axes {names} without y and x")
+    return "".join(names), [str(axis.get("unit") or "") for axis in multiscale["axes"]]
+
+
+def _scale(multiscale: Mapping[str, Any], dataset: Mapping[str, Any], count: int) -> list[float] | None:
+    """Size of a pixel of level 0 per axis: the level's scale times the image's."""
+    total: list[float] | None = None
+    for holder in (dataset, multiscale):
+        for transform in holder.get("coordinateTransformations") or []:
+            if transform.get("type") == "scale":
+                scale = [float(value) for value in transform["scale"]]
+                if len(scale) != count:
+                    raise ValueError(f"scale {scale} for {count} axes")
+                total = scale if total is None else [a * b for a, b in zip(total, scale, strict=True)]
+    return total
+
+
+def _check_axes(name: str, axes: str, shape: tuple[int, ...]) -> None:
+    """Refuse stacks, series and axes of other kinds."""
+    if len(shape) != len(axes):
+        raise InputError(f"{name}: array of shape {shape} for axes {axes}; convert it again")
+    for axis, size in zip(axes, shape, strict=True):
+        if size > 1 and axis in "zt":
+            kind = {"z": "z-stack", "t": "time series"}[axis]
+            raise InputError(
+                f"{name}: is a {kind} of {size} planes, expected one plane per channel; "
+                "choose one with --z_plane or --projection, or write a 2-D image"
+            )
+        if size > 1 and axis not in "cyx":
+            raise InputError(f"{name}: has an axis {axis!r} of length {size}, expected c, y and x; write a 2-D image")
+
+
+def _channel_names(metadata: Mapping[str, Any], count: int) -> tuple[str, ...]:
+    """Labels of the omero block where it has one per channel."""
+    omero = metadata.get("omero")
+    channels = omero.get("channels") if isinstance(omero, Mapping) else None
+    if not isinstance(channels, list) or len(channels) != count:
+        return ("",) * count
+    labels = (channel.get("label") if isinstance(channel, Mapping) else "" for channel in channels)
+    return tuple(str(label or "").strip() for label in labels)

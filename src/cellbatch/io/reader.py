@@ -1,0 +1,170 @@
+"""What every image reader offers, whatever the format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellbatch.errors import InputError
+from cellbatch.spec import ImageHeader, Window
+
+NUMERIC_KINDS = "buif"
+PLAUSIBLE_MPP = (0.01, 100.0)
+# An axis of unknown meaning that is longer than this in front of a shorter X is a YXC array seen as CYX.
+CHANNELS_FIRST_LIMIT = 32
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How an image is to be understood where its file leaves a choice.
+
+    Attributes
+    ----------
+    allow_rgb : take the samples of a colour image as three channels ``R``, ``G``, ``B`` instead of refusing it
+    """
+
+    allow_rgb: bool = False
+
+
+class ImageReader(Protocol):
+    """An open image; use it as a context manager."""
+
+    @property
+    def header(self) -> ImageHeader:
+        """Shape, dtype, channel names and pixel size."""
+        ...
+
+    def read(self, channel: int, window: Window | None = None) -> NDArray[Any]:
+        """Pixels ``(Y, X)`` of one channel (0-based) in the stored dtype, whole or within ``window``."""
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return the reader itself."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the reader."""
+        ...
+
+
+class BaseReader:
+    """Context manager and argument checks shared by the readers; a format adds ``_read`` and ``close``."""
+
+    def __init__(self, name: str, header: ImageHeader) -> None:
+        """Keep the name for messages and the header."""
+        self._name = name
+        self._header = header
+
+    @property
+    def header(self) -> ImageHeader:
+        """Shape, dtype, channel names and pixel size."""
+        return self._header
+
+    def read(self, channel: int, window: Window | None = None) -> NDArray[Any]:
+        """Read pixels of one channel.
+
+        Parameters
+        ----------
+        channel : 0-based index
+        window : half-open rectangle in px inside the image; ``None`` = the whole plane
+
+        Returns
+        -------
+        ndarray, shape (Y, X)
+            stored dtype in the machine's byte order
+
+        Raises
+        ------
+        ValueError
+            if channel or window lie outside the image
+        InputError
+            if the pixels cannot be decoded
+        """
+        count, height, width = self._header.shape
+        if not 0 <= channel < count:
+            raise ValueError(f"channel {channel} of {self._name}: expected 0 to {count - 1}")
+        box = Window(0, height, 0, width) if window is None else Window(*window)
+        if not (0 <= box.y0 < box.y1 <= height and 0 <= box.x0 < box.x1 <= width):
+            raise ValueError(f"window {tuple(box)} of {self._name}: expected inside {height} x {width} px")
+        return self._read(channel, box)
+
+    def _read(self, channel: int, window: Window) -> NDArray[Any]:
+        """Pixels of a window that has been checked."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release the file; nothing to do for readers that hold none."""
+
+    def __enter__(self) -> Self:
+        """Return the reader itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the reader."""
+        self.close()
+
+
+def checked_header(name: str, header: ImageHeader) -> ImageHeader:
+    """Refuse what no later step can use: no pixels, or values that are not real numbers.
+
+    Raises
+    ------
+    InputError
+        naming the file, what was found and what to do
+    """
+    count, height, width = header.shape
+    if min(header.shape) < 1:
+        raise InputError(
+            f"{name}: the image is empty ({count} channels of {height} x {width} px); leave it out of the samplesheet"
+        )
+    if np.dtype(header.dtype).kind not in NUMERIC_KINDS:
+        raise InputError(
+            f"{name}: pixels of type {header.dtype} cannot be segmented; expected integers or floating point: "
+            "convert the image (complex data: take the magnitude)"
+        )
+    return header
+
+
+def refuse_channels_last(name: str, shape: tuple[int, ...]) -> None:
+    """Refuse a ``(Y, X, C)`` array that would be read as ``(C, Y, X)`` because nothing names its axes.
+
+    Raises
+    ------
+    InputError
+        if the first axis is at least 32 long, the last one shorter than 32
+    """
+    if shape[0] >= CHANNELS_FIRST_LIMIT > shape[-1]:
+        raise InputError(
+            f"{name}: shape {shape} without axis names looks like (Y, X, C), expected (C, Y, X); "
+            "save it with the channel axis first, or as OME-TIFF or NPZ with its axes named"
+        )
+
+
+def isotropic_mpp(name: str, y_um: float | None, x_um: float | None) -> float | None:
+    """One pixel size in µm from the two of the file; ``None`` where either is absent.
+
+    Raises
+    ------
+    InputError
+        if the two differ by more than 1 %
+    """
+    if y_um is None or x_um is None:
+        return None
+    if abs(y_um - x_um) > 0.01 * max(y_um, x_um):
+        raise InputError(
+            f"{name}: pixels are not square ({x_um:g} µm in X, {y_um:g} µm in Y); expected equal sizes within 1 %: "
+            "resample the image or correct its metadata"
+        )
+    return x_um

@@ -1,0 +1,308 @@
+"""TIFF and its dialects: OME-TIFF, BigTIFF, QPTIFF, ImageJ hyperstacks and plain multi-page files."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from cellbatch.errors import InputError
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, refuse_channels_last
+from cellbatch.io.tiff_metadata import OmeImage, imagej_channel_names, page_channel_name, resolution_mpp
+from cellbatch.io.tiff_pages import PageReader, RawPlane, check_page, check_page_chain
+from cellbatch.spec import ImageHeader, Window
+
+DIALECTS = ("ome", "shaped", "imagej", "uniform", "generic", "qpi", "svs")
+CHANNEL_AXES = "CIQ"
+AXIS_WORDS = {"Z": "z-stack", "T": "time series"}
+MULTI_SAMPLE_NAMES = ("R", "G", "B")
+COLOUR = (
+    tifffile.PHOTOMETRIC.RGB,
+    tifffile.PHOTOMETRIC.YCBCR,
+)
+GREY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
+
+
+class TiffReader(BaseReader):
+    """Open TIFF image.
+
+    MinIsWhite files keep their stored values: writers of this field set the flag without inverting.
+    """
+
+    def __init__(
+        self, name: str, header: ImageHeader, tif: tifffile.TiffFile, planes: list[tuple[PageReader | RawPlane, int]]
+    ) -> None:
+        """Keep the open file and, per channel, its page and sample."""
+        super().__init__(name, header)
+        self._tif = tif
+        self._planes = planes
+
+    def _read(self, channel: int, window: Window) -> NDArray[Any]:
+        """Pixels of a window that has been checked."""
+        plane, sample = self._planes[channel]
+        return plane.read(sample, window)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tif.close()
+
+
+def open_tiff(path: Path, name: str, options: ReadOptions) -> TiffReader:
+    """Open a TIFF after proving that it holds all bytes it names.
+
+    Parameters
+    ----------
+    path : file
+    name : what messages call it
+    options : choices that the file leaves open
+
+    Returns
+    -------
+    TiffReader
+        channels are pages, or samples of a page; other axes must have length 1
+
+    Raises
+    ------
+    InputError
+        if the file is damaged, cut short, or of a kind that is not read
+
+    References
+    ----------
+    TIFF 6.0; OME-TIFF specification 6.x; parsing by tifffile (Gohlke).
+    """
+    with _quiet(), ExitStack() as stack:
+        try:
+            tif = tifffile.TiffFile(path)
+            stack.callback(tif.close)
+            reader = _open(tif, name, options)
+        except (InputError, MemoryError):
+            raise
+        except (tifffile.TiffFileError, OSError) as error:
+            raise InputError(f"{name}: cannot be read as TIFF ({error}); write it again or convert it") from error
+        except Exception as error:
+            # Damaged tags surface anywhere in the parser, as errors of any kind.
+            raise InputError(
+                f"{name}: its structure is damaged ({type(error).__name__}: {error}); copy or write it again"
+            ) from error
+        stack.pop_all()
+        return reader
+
+
+def _open(tif: tifffile.TiffFile, name: str, options: ReadOptions) -> TiffReader:
+    """Check an open file and lay out its channels."""
+    descriptor, size = tif.filehandle.fileno(), int(tif.filehandle.size)
+    check_page_chain(name, descriptor, size)
+    ome = OmeImage(name, tif.ome_metadata) if tif.is_ome and tif.ome_metadata else None
+    series = _first_series(tif, name, ome)
+    pages = _pages(tif, name, series)
+    samples = _samples(name, pages[0], options)
+    count = _channel_count(name, series)
+    _check_pages(name, pages, size)
+    for level in series.levels[1:]:
+        _check_pages(name, level.pages, size)
+    planes = _planes(name, descriptor, series, pages, samples)
+    if len(planes) != count * len(samples) and ome is not None:
+        raise InputError(_missing_planes(name, count, len(planes)))
+    height, width = pages[0].shaped[2:4]
+    header = ImageHeader(
+        shape=(len(planes), height, width),
+        dtype=np.dtype(pages[0].dtype).newbyteorder("=").name,
+        channel_names=_channel_names(tif, ome, pages, samples, len(planes)),
+        image_mpp=_image_mpp(name, tif, ome, pages[0]),
+        format={"ome": "ome-tiff", "qpi": "qptiff"}.get(series.kind, "tiff"),
+    )
+    return TiffReader(name, checked_header(name, header), tif, planes)
+
+
+def _first_series(tif: tifffile.TiffFile, name: str, ome: OmeImage | None) -> tifffile.TiffPageSeries:
+    """Choose the image of the file; several images of equal right are refused."""
+    every = list(tif.series)
+    if not every:
+        raise InputError(f"{name}: holds no image; write it again")
+    series = every[0]
+    if ome is not None and series.kind != "ome":
+        raise InputError(_missing_planes(name, ome.planes, len(tif.pages)))
+    if series.kind not in DIALECTS:
+        raise InputError(f"{name}: TIFF files of kind {series.kind!r} are not read; convert it to OME-TIFF (bfconvert)")
+    if series.kind == "shaped" and all(_is_equal_page(series, other) for other in every):
+        # Pages that tifffile wrote one by one count as an image each there; they are the channels of one.
+        pages, shape = [one.pages[0] for one in every], (len(every), *series.shape)
+        return tifffile.TiffPageSeries(pages, shape, series.dtype, "I" + series.axes, kind="uniform")
+    rivals = [other for other in every[1:] if series.kind not in ("qpi", "svs") and not _is_side_image(series, other)]
+    if rivals:
+        raise InputError(
+            f"{name}: holds {1 + len(rivals)} images ({', '.join(str(one.shape) for one in [series, *rivals][:5])}), "
+            "expected one; write each to a file of its own"
+        )
+    return series
+
+
+def _is_equal_page(series: tifffile.TiffPageSeries, other: tifffile.TiffPageSeries) -> bool:
+    """Whether a series is one plane of the same shape and type as the first."""
+    alike = (other.axes, other.shape, other.dtype) == ("YX", series.shape, series.dtype)
+    return alike and len(other.pages) == 1 and len(other.levels) == 1
+
+
+def _is_side_image(series: tifffile.TiffPageSeries, other: tifffile.TiffPageSeries) -> bool:
+    """Whether a further series is a thumbnail, label, macro or reduced copy of the first."""
+    words = (other.name or "").lower()
+    if any(word in words for word in ("label", "macro", "thumbnail", "overview")) or other.keyframe.is_reduced:
+        return True
+    height, width = series.keyframe.shaped[2:4]
+    factors = [height / other.keyframe.shaped[2], width / other.keyframe.shaped[3]]
+    power = round(math.log2(max(factors[0], 1)))
+    return power > 0 and all(abs(factor / 2**power - 1) < 0.02 for factor in factors)
+
+
+def _missing_planes(name: str, claimed: int, found: int) -> str:
+    """Message for a header that does not fit the pages."""
+    return (
+        f"{name}: its OME header claims {claimed} planes that do not fit the {found} pages in the file "
+        "(number or size); the header was copied from another image or the file is cut short: write it again"
+    )
+
+
+def _pages(tif: tifffile.TiffFile, name: str, series: tifffile.TiffPageSeries) -> list[tifffile.TiffPage]:
+    """All pages of a series, each parsed in full: a short parse would trust them to be alike."""
+    pages = []
+    for page in series.pages:
+        if page is None:
+            raise InputError(_missing_planes(name, len(series.pages), len(tif.pages)))
+        if page.parent is not tif:
+            raise InputError(f"{name}: its planes lie in several files; join them into one OME-TIFF (bfconvert)")
+        if isinstance(page, tifffile.TiffFrame):
+            tif.filehandle.seek(page.offset)
+            page = tifffile.TiffPage(tif, index=page.index)
+        pages.append(page)
+    first = pages[0]
+    for page in pages:
+        if (page.shaped, page.dtype, page.photometric) != (first.shaped, first.dtype, first.photometric):
+            raise InputError(
+                f"{name}: page {page.index} is {page.shaped[2:4]} px of {page.dtype}, page {first.index} "
+                f"{first.shaped[2:4]} px of {first.dtype}; expected equal pages: write it again"
+            )
+    return pages
+
+
+def _check_pages(name: str, pages: Sequence[Any], size: int) -> None:
+    """Prove that the pages of one resolution are complete."""
+    for page in pages:
+        if page is None:
+            raise InputError(f"{name}: a level of its pyramid lacks pages; the file is cut short: write it again")
+        check_page(name, page, size)
+
+
+def _samples(name: str, page: tifffile.TiffPage, options: ReadOptions) -> range:
+    """Tell which samples of a page are channels."""
+    if page.dtype is None:
+        raise InputError(f"{name}: pixels of {page.bitspersample} bits are not read; convert it to 8 or 16 bits")
+    separate, _, _, _, contiguous = page.shaped
+    if page.photometric in GREY:
+        return range(separate * contiguous)
+    if page.photometric not in COLOUR:
+        kind = getattr(page.photometric, "name", page.photometric)
+        raise InputError(
+            f"{name}: colour model {kind} is not read; expected grey values: convert it to one channel per stain"
+        )
+    if not options.allow_rgb:
+        raise InputError(
+            f"{name}: is an RGB colour image, expected fluorescence channels; "
+            "if its colours are what you want as channels, run with --allow_rgb"
+        )
+    return range(3)
+
+
+def _channel_count(name: str, series: tifffile.TiffPageSeries) -> int:
+    """Length of the channel axis besides the samples of a page."""
+    sizes = {axis: size for axis, size in zip(series.axes, series.shape, strict=True) if size > 1}
+    for axis, size in sizes.items():
+        if axis in AXIS_WORDS:
+            raise InputError(
+                f"{name}: is a {AXIS_WORDS[axis]} of {size} planes, expected one plane per channel; "
+                "choose one with --z_plane or --projection, or write a 2-D image"
+            )
+        if axis not in CHANNEL_AXES + "SYX":
+            raise InputError(
+                f"{name}: has an axis {axis} of length {size}, expected channels, Y and X; write a 2-D image"
+            )
+    axes = [axis for axis in series.axes if axis in CHANNEL_AXES and axis in sizes]
+    unnamed_stack = "S" in sizes and axes not in ([], ["C"])
+    if len(axes) > 1 or unnamed_stack:
+        raise InputError(
+            f"{name}: axes {series.axes} of shape {series.shape} leave open which are the channels; "
+            "write it as OME-TIFF with axes CYX"
+        )
+    if axes == ["Q"]:
+        refuse_channels_last(name, series.shape)
+    return sizes.get(axes[0], 1) if axes else 1
+
+
+def _planes(
+    name: str,
+    descriptor: int,
+    series: tifffile.TiffPageSeries,
+    pages: list[tifffile.TiffPage],
+    samples: range,
+) -> list[tuple[PageReader | RawPlane, int]]:
+    """Page and sample of each channel, in channel order."""
+    stored = math.prod(series.shape) // math.prod(pages[0].shape)
+    if len(pages) == stored:
+        readers = [PageReader(name, descriptor, page) for page in pages]
+        return [(reader, sample) for reader in readers for sample in samples]
+    offset = series.dataoffset
+    if len(pages) != 1 or len(samples) != 1 or offset is None:
+        raise InputError(
+            f"{name}: {len(pages)} pages for an image of shape {series.shape}; the file is damaged: write it again"
+        )
+    planes = [RawPlane(name, descriptor, pages[0], plane) for plane in range(stored)]
+    end = offset + stored * math.prod(pages[0].shape) * np.dtype(pages[0].dtype).itemsize
+    size = int(series.parent.filehandle.size) if series.parent is not None else 0
+    if end > size:
+        raise InputError(f"{name}: the file is cut short: it needs {end} bytes and has {size}; copy it again")
+    return [(plane, 0) for plane in planes]
+
+
+def _channel_names(
+    tif: tifffile.TiffFile, ome: OmeImage | None, pages: list[tifffile.TiffPage], samples: range, count: int
+) -> tuple[str, ...]:
+    """One name per channel from the richest source that has exactly as many."""
+    if pages[0].photometric in COLOUR and len(pages) == 1:
+        return MULTI_SAMPLE_NAMES
+    if ome is not None and len(ome.channel_names) == count:
+        return ome.channel_names
+    if tif.is_imagej and tif.imagej_metadata is not None and ome is None:
+        return imagej_channel_names(tif.imagej_metadata, count)
+    if len(pages) == count and len(samples) == 1:
+        return tuple(page_channel_name(page) for page in pages)
+    return ("",) * count
+
+
+def _image_mpp(name: str, tif: tifffile.TiffFile, ome: OmeImage | None, page: tifffile.TiffPage) -> float | None:
+    """Pixel size from the OME header, else from the resolution tags."""
+    if ome is not None and ome.states_size:
+        return ome.image_mpp
+    return resolution_mpp(name, page, tif.imagej_metadata if tif.is_imagej else None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep tifffile's remarks from this thread off the log: what matters in them is checked here."""
+    thread = threading.get_ident()
+
+    def is_foreign(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(is_foreign)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_foreign)
