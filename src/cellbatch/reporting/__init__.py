@@ -1,0 +1,1 @@
+"""Reporting: what a run shows of itself: overlays, timings, summaries and one page that holds them."""

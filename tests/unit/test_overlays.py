@@ -1,0 +1,181 @@
+"""Overlays: what is drawn where, and at which size."""
+
+import io
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+from skimage.segmentation import find_boundaries
+
+from cellbatch.reporting.overlays import (
+    MAX_SIDE_PX,
+    MEMBRANE_RGB,
+    MIN_SIDE_PX,
+    NUCLEAR_OUTLINE_RGB,
+    NUCLEAR_RGB,
+    WHOLE_CELL_RGB,
+    draw_overlay,
+    draw_thumbnail,
+    encode_png,
+    inner_boundaries,
+    stretch_contrast,
+)
+
+
+def make_labels(shape: tuple[int, int] = (500, 500)) -> np.ndarray:
+    labels = np.zeros(shape, np.uint32)
+    labels[10:40, 10:40] = 1
+    labels[10:40, 40:70] = 2
+    return labels
+
+
+def has_colour(picture: np.ndarray, rgb: tuple[int, int, int]) -> np.ndarray:
+    return (picture == rgb).all(axis=2)
+
+
+def test_channel_colours_can_be_added_without_overflow():
+    assert max(a + b for a, b in zip(NUCLEAR_RGB, MEMBRANE_RGB, strict=True)) <= 255
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_inner_boundaries_equal_scikit_image(seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, (12, 9)).repeat(3, 0).repeat(4, 1).astype(np.uint32)
+    assert_array_equal(inner_boundaries(labels), find_boundaries(labels, connectivity=1, mode="inner"))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1)])
+def test_inner_boundaries_of_thin_images(shape):
+    labels = np.arange(6, dtype=np.uint32)[: shape[0] * shape[1]].reshape(shape)
+    assert_array_equal(inner_boundaries(labels), (labels > 0) & (labels.size > 1))
+
+
+def test_outlines_are_one_pixel_wide_inside_each_label():
+    labels = make_labels()
+    picture = draw_overlay(np.zeros((500, 500)), labels, None)
+    assert_array_equal(has_colour(picture, WHOLE_CELL_RGB), inner_boundaries(labels))
+    assert not picture[~inner_boundaries(labels)].any()
+
+
+def test_both_outlines_show_where_they_coincide():
+    labels = make_labels()
+    picture = draw_overlay(np.zeros((500, 500, 2)), labels, labels)
+    cells, nuclei = has_colour(picture, WHOLE_CELL_RGB), has_colour(picture, NUCLEAR_OUTLINE_RGB)
+    assert_array_equal(cells | nuclei, inner_boundaries(labels))
+    assert 0.4 < cells.sum() / (cells.sum() + nuclei.sum()) < 0.6
+
+
+def test_nuclei_alone_get_their_own_colour():
+    labels = make_labels()
+    picture = draw_overlay(np.zeros((500, 500, 1)), None, labels)
+    assert_array_equal(has_colour(picture, NUCLEAR_OUTLINE_RGB), inner_boundaries(labels))
+
+
+def test_channels_have_their_colours():
+    image = np.zeros((400, 400, 2), np.uint16)
+    image[:, :100, 0] = 5000
+    image[:, 300:, 1] = 9000
+    picture = draw_overlay(image, None, None)
+    assert tuple(picture[200, 50]) == NUCLEAR_RGB
+    assert tuple(picture[200, 350]) == MEMBRANE_RGB
+    assert not picture[:, 100:300].any()
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((43, 50), (430, 500)), ((64, 64), (448, 448)), ((1, 700), (2, 1400))])
+def test_small_images_are_magnified_by_a_whole_factor(shape, expected):
+    rng = np.random.default_rng(0)
+    picture = draw_overlay(rng.random((*shape, 2)), None, None)
+    assert picture.shape == (*expected, 3)
+    factor = expected[0] // shape[0]
+    assert_array_equal(picture, picture[::factor, ::factor].repeat(factor, 0).repeat(factor, 1))
+
+
+def test_outlines_of_magnified_images_stay_thin():
+    labels = np.zeros((50, 50), np.uint32)
+    labels[20:30, 20:30] = 1
+    picture = draw_overlay(np.zeros((50, 50)), labels, None)
+    side = 10 * (MIN_SIDE_PX // 50)
+    assert has_colour(picture, WHOLE_CELL_RGB).sum() == 4 * (side - 1)
+
+
+def test_large_images_are_shrunk_with_visible_outlines():
+    labels = np.zeros((3000, 1500), np.uint32)
+    labels[300:600, 300:600] = 1
+    image = np.zeros((3000, 1500, 2), np.uint8)
+    image[1500:] = 200
+    picture = draw_overlay(image, labels, None)
+    assert picture.shape == (MAX_SIDE_PX, MAX_SIDE_PX // 2, 3)
+    outline = has_colour(picture, WHOLE_CELL_RGB)
+    row = outline[round(450 * MAX_SIDE_PX / 3000)]
+    assert np.diff(np.flatnonzero(np.diff(row.astype(int)))).tolist()[::2] == [2, 2]
+    assert picture[-10:, :, 1].min() > picture[:10, :, 1].max()
+
+
+def test_small_cells_of_a_large_picture_keep_thin_outlines():
+    labels = np.zeros((3000, 3000), np.uint32)
+    labels[300:320, 300:320] = 1
+    outline = has_colour(draw_overlay(np.zeros((3000, 3000)), labels, None), WHOLE_CELL_RGB)
+    side = int(np.ptp(np.flatnonzero(outline.any(axis=0)))) + 1
+    assert outline.sum() == 4 * (side - 1)
+
+
+def test_stretch_ignores_outliers_and_what_is_not_finite():
+    rng = np.random.default_rng(0)
+    channel = rng.normal(100, 10, (200, 200))
+    channel[0, :4] = np.nan, np.inf, -np.inf, 1e9
+    grey = stretch_contrast(channel)
+    assert grey[0, :4].tolist() == [0, 255, 0, 255]
+    assert 100 < grey.mean() < 155
+
+
+@pytest.mark.parametrize("value", [0, 7, np.nan])
+def test_constant_and_empty_channels_are_black(value):
+    assert not stretch_contrast(np.full((9, 9), value, np.float32)).any()
+
+
+def test_sparse_counts_are_visible():
+    channel = np.zeros((100, 100), np.uint8)
+    channel[50, 50] = 3
+    assert stretch_contrast(channel)[50, 50] == 255
+
+
+def test_extreme_integers_do_not_wrap():
+    channel = np.array([[0, 2**63], [2**64 - 1, 2**62]], np.uint64)
+    assert stretch_contrast(channel).argsort(axis=None).tolist()[-1] == 2
+
+
+@pytest.mark.parametrize("shape", [(5,), (0, 4), (4, 4, 0), (2, 3, 4, 5)])
+def test_images_that_cannot_be_drawn_are_refused(shape):
+    with pytest.raises(ValueError, match="overlay needs an image"):
+        draw_overlay(np.zeros(shape), None, None)
+
+
+def test_labels_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"nuclear labels have the shape \(4, 5\)"):
+        draw_overlay(np.zeros((4, 4)), None, np.zeros((4, 5), np.uint32))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (37, 11)])
+def test_png_decodes_to_the_same_pixels(shape):
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    with Image.open(io.BytesIO(encode_png(picture))) as image:
+        image.load()
+        assert image.mode == "RGB"
+        assert_array_equal(np.asarray(image), picture)
+
+
+@pytest.mark.parametrize("shape", [(500, 500), (90, 2048), (1, 1)])
+@pytest.mark.parametrize("max_bytes", [8000, 2500])
+def test_thumbnail_keeps_to_its_size_and_proportions(shape, max_bytes):
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    jpeg = draw_thumbnail(picture, max_bytes)
+    assert len(jpeg) <= max_bytes
+    with Image.open(io.BytesIO(jpeg)) as image:
+        assert image.format == "JPEG"
+        assert image.width == pytest.approx(image.height * shape[1] / shape[0], rel=0.1, abs=1.5)
+
+
+def test_thumbnail_that_cannot_be_small_enough_is_an_error():
+    with pytest.raises(ValueError, match="at most 100 bytes"):
+        draw_thumbnail(np.zeros((20, 20, 3), np.uint8), max_bytes=100)
