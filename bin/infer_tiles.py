@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+"""Run the network, loaded and warmed once, over all tiles of a batch."""
+
+import sys
+from pathlib import Path
+
+from cellbatch.cli import Parser, run
+from cellbatch.inference.engine import DEVICES, ENGINES
+from cellbatch.phases.infer_tiles import InferenceOptions, infer_batch
+from cellbatch.phases.timing_files import write_timings
+from cellbatch.spec import COMPARTMENT_CHOICES
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_options(["pixels", "model", "output", "timings"], Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tile_batch", type=int)
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
+    parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
+    parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
+    options = parser.parse_args()
+    how = InferenceOptions(options.engine, options.device, options.tile_batch, options.threads)
+    timings = infer_batch(options.pixels, options.model, options.output, how, compartment=options.compartment)
+    write_timings(timings, options.timings)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,23 @@
+#!/usr/bin/env python3
+"""Check samplesheet, parameters and image headers; pack the samples into batches. Reads the launch record on stdin."""
+
+import json
+import sys
+from pathlib import Path
+
+from cellbatch.cli import Parser, run
+from cellbatch.phases.plan_batches import check_parameters, plan_batches, write_plan
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_options(["samplesheet", "images", "model", "schema", "outdir"], Path, required=True)
+    options = parser.parse_args()
+    launch = json.load(sys.stdin)
+    parameters = check_parameters(options.schema, launch["parameters"])
+    batches, plan = plan_batches(options.samplesheet, launch["rows"], options.images, options.model, parameters)
+    write_plan(batches, plan, options.outdir)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

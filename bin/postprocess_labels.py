@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Turn the heads of a batch into label images at image resolution."""
+
+import sys
+from pathlib import Path
+
+from cellbatch.cli import Parser, run
+from cellbatch.phases.postprocess_labels import postprocess_labels
+from cellbatch.phases.samples import read_batch
+from cellbatch.phases.timing_files import write_timings
+from cellbatch.spec import COMPARTMENT_CHOICES
+
+THRESHOLDS = ["maxima_threshold_whole_cell", "maxima_threshold_nuclear", "interior_threshold", "interior_smooth"]
+SIZES = ["small_objects_threshold", "fill_holes_threshold", "radius"]
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_options(["batch", "heads", "model", "outdir", "timings"], Path, required=True)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
+    parser.add_options(THRESHOLDS, float)
+    parser.add_options(SIZES, int)
+    options = parser.parse_args()
+    timings = postprocess_labels(
+        read_batch(options.batch),
+        options.heads,
+        options.model,
+        options.outdir,
+        compartment=options.compartment,
+        overrides={name: getattr(options, name) for name in THRESHOLDS + SIZES},
+        processes=options.processes,
+    )
+    write_timings(timings, options.timings)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

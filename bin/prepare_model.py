@@ -1,0 +1,22 @@
+#!/usr/bin/env python3
+"""Check a model folder and copy manifest and weights for the tasks."""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from cellbatch.cli import Parser, run
+from cellbatch.phases.prepare_model import prepare_model
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("--runtime", action="version", version=version("onnxruntime"))
+    parser.add_options(["source", "output"], Path, required=True)
+    parser.add_argument("--engine", default="onnxruntime")
+    options = parser.parse_args()
+    prepare_model(options.source, options.output, engine=options.engine)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,87 @@
+#!/usr/bin/env nextflow
+// cellbatch: DeepCell segmentation, from a samplesheet to labels, tables and a report
+
+include { codeOf; entriesOf; modelFolder; stageRows } from './subworkflows/local/launch/main'
+include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
+include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
+include { PREPROCESS_IMAGES  } from './modules/local/preprocess_images/main'
+include { INFER_TILES        } from './modules/local/infer_tiles/main'
+include { POSTPROCESS_LABELS } from './modules/local/postprocess_labels/main'
+include { MEASURE_CELLS      } from './modules/local/measure_cells/main'
+include { REPORT_RUN         } from './modules/local/report_run/main'
+
+workflow {
+    main:
+    if (!params.input) {
+        error("--input is missing: give a samplesheet (CSV with the columns sample, image, …), or try -profile test")
+    }
+    def samplesheet = file(params.input, glob: false)
+    if (!samplesheet.exists()) {
+        error("--input: no samplesheet ${params.input}; correct the path")
+    }
+    def rows = stageRows(samplesheet)
+    def model = modelFolder(projectDir, params.model)
+    def model_entries = entriesOf(model)
+    def launch = groovy.json.JsonOutput.toJson([
+        rows: rows.collect { row -> [files: row.files.collect { cell -> cell.findAll { key, _value -> key != 'file' } }] },
+        model: model_entries,
+        parameters: params,
+    ])
+    def staged = rows.collectMany { row -> row.files.findAll { cell -> cell.state == 'staged' }.collect { cell -> cell.file } }
+
+    PLAN_BATCHES(
+        samplesheet,
+        staged,
+        model,
+        file("${projectDir}/nextflow_schema.json"),
+        codeOf(projectDir, 'plan_batches'),
+        launch,
+    )
+
+    // each record travels as a value, so that a task depends on its own batch only
+    ch_batches = PLAN_BATCHES.out.batches
+        .flatMap { batches -> batches.readLines() }
+        .map { line ->
+            def batch = new groovy.json.JsonSlurper().parseText(line)
+            def files = batch.rows.collectMany { row ->
+                rows[row].files.findAll { cell -> cell.state == 'staged' }.collect { cell -> cell.file }
+            }
+            [batch.meta, groovy.json.JsonOutput.toJson(batch.record), files]
+        }
+    ch_records = ch_batches.map { meta, record, _files -> [meta, record] }
+
+    // nothing heavy starts before the plan has found every input right
+    PREPARE_MODEL(PLAN_BATCHES.out.batches.map { _batches -> model }, model_entries.toString().md5(), codeOf(projectDir, 'prepare_model'))
+    ch_manifest = PREPARE_MODEL.out.manifest
+
+    PREPROCESS_IMAGES(ch_batches, ch_manifest, codeOf(projectDir, 'preprocess_images'))
+    INFER_TILES(PREPROCESS_IMAGES.out.pixels, PREPARE_MODEL.out.model, codeOf(projectDir, 'infer_tiles'))
+    POSTPROCESS_LABELS(ch_records.join(INFER_TILES.out.heads), ch_manifest, codeOf(projectDir, 'postprocess_labels'))
+    MEASURE_CELLS(ch_batches.join(POSTPROCESS_LABELS.out.labels), codeOf(projectDir, 'measure_cells'))
+
+    ch_timings = PREPROCESS_IMAGES.out.timings.mix(
+        INFER_TILES.out.timings,
+        POSTPROCESS_LABELS.out.timings,
+        MEASURE_CELLS.out.timings,
+    )
+    ch_run = channel.topic('versions')
+        .unique()
+        .map { process, tool, version -> [process.tokenize(':').last(), tool, version] }
+        .toSortedList { a, b -> a.toString() <=> b.toString() }
+        .map { versions -> groovy.json.JsonOutput.toJson([parameters: params, versions: versions]) }
+    REPORT_RUN(
+        MEASURE_CELLS.out.summary.toSortedList { a, b -> a.name <=> b.name },
+        ch_timings.toSortedList { a, b -> a.name <=> b.name },
+        PLAN_BATCHES.out.plan,
+        ch_manifest,
+        file("${projectDir}/assets/multiqc_config.yml"),
+        codeOf(projectDir, 'report_run'),
+        ch_run,
+    )
+
+    workflow.onComplete = {
+        if (workflow.success) {
+            log.info("labels    ${params.outdir}/labels\noverlays  ${params.outdir}/qc\nreport    ${params.outdir}/report/multiqc_report.html")
+        }
+    }
+}

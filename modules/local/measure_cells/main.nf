@@ -1,0 +1,33 @@
+process MEASURE_CELLS {
+    tag "${meta.id} (${meta.images})"
+    label 'process_medium'
+    memory { "${meta.memory.measure * (task.exitStatus == 137 ? task.attempt : 1)} MB" }
+
+    input:
+    tuple val(meta), val(record), path(images, stageAs: 'images/?/*'), path(labels, stageAs: 'labels/*')
+    val code
+
+    output:
+    path 'cells/*.cells.*', emit: cells
+    path 'qc/*', emit: overlays
+    path "${meta.id}.summary.parquet", emit: summary
+    path "${meta.id}.measure.timings.csv", emit: timings
+
+    script:
+    """
+    # code ${code}
+    cat > batch.json <<'END_OF_RECORD'
+    ${record}
+    END_OF_RECORD
+    measure_cells.py --batch batch.json --images images --labels labels --cells cells --overlays qc \\
+        --summary '${meta.id}.summary.parquet' --timings '${meta.id}.measure.timings.csv' \\
+        --processes ${task.cpus} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    # code ${code}
+    mkdir cells qc
+    touch 'cells/${meta.id}.cells.parquet' 'qc/${meta.id}.overlay.png' '${meta.id}.summary.parquet' '${meta.id}.measure.timings.csv'
+    """
+}

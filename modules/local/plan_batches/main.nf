@@ -1,0 +1,29 @@
+process PLAN_BATCHES {
+    label 'process_single'
+
+    input:
+    path samplesheet
+    path images, stageAs: 'images/?/*'
+    path model, stageAs: 'model'
+    path schema
+    val code
+    stdin
+
+    output:
+    path 'plan/batches.jsonl', emit: batches
+    path 'plan/plan.json', emit: plan
+    path 'plan/plan.txt', emit: text
+    tuple val("${task.process}"), val('cellbatch'), eval('plan_batches.py --version'), topic: versions
+
+    script:
+    """
+    # code ${code}
+    plan_batches.py --samplesheet '${samplesheet}' --images images --model model --schema '${schema}' --outdir plan ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    # code ${code}
+    plan_batches.py --samplesheet '${samplesheet}' --images images --model model --schema '${schema}' --outdir plan ${task.ext.args ?: ''}
+    """
+}

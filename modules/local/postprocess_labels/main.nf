@@ -1,0 +1,31 @@
+process POSTPROCESS_LABELS {
+    tag "${meta.id} (${meta.images})"
+    label 'process_medium'
+    memory { "${meta.memory.postprocess * (task.exitStatus == 137 ? task.attempt : 1)} MB" }
+
+    input:
+    tuple val(meta), val(record), path(heads)
+    path manifest, stageAs: 'model/*'
+    val code
+
+    output:
+    tuple val(meta), path('labels/*.ome.tif'), emit: labels
+    path "${meta.id}.postprocess.timings.csv", emit: timings
+
+    script:
+    """
+    # code ${code}
+    cat > batch.json <<'END_OF_RECORD'
+    ${record}
+    END_OF_RECORD
+    postprocess_labels.py --batch batch.json --heads '${heads}' --model model --outdir labels \\
+        --timings '${meta.id}.postprocess.timings.csv' --processes ${task.cpus} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    # code ${code}
+    mkdir labels
+    touch 'labels/${meta.id}.whole_cell.ome.tif' '${meta.id}.postprocess.timings.csv'
+    """
+}

@@ -1,0 +1,30 @@
+process PREPROCESS_IMAGES {
+    tag "${meta.id} (${meta.images})"
+    label 'process_medium'
+    memory { "${meta.memory.preprocess * (task.exitStatus == 137 ? task.attempt : 1)} MB" }
+
+    input:
+    tuple val(meta), val(record), path(images, stageAs: 'images/?/*')
+    path manifest, stageAs: 'model/*'
+    val code
+
+    output:
+    tuple val(meta), path("${meta.id}.pixels.zip"), emit: pixels
+    path "${meta.id}.preprocess.timings.csv", emit: timings
+
+    script:
+    """
+    # code ${code}
+    cat > batch.json <<'END_OF_RECORD'
+    ${record}
+    END_OF_RECORD
+    preprocess_images.py --batch batch.json --images images --model model --output '${meta.id}.pixels.zip' \\
+        --timings '${meta.id}.preprocess.timings.csv' --processes ${task.cpus} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    # code ${code}
+    touch '${meta.id}.pixels.zip' '${meta.id}.preprocess.timings.csv'
+    """
+}

@@ -1,0 +1,32 @@
+process REPORT_RUN {
+    label 'process_single'
+
+    input:
+    path summaries, stageAs: 'summaries/*'
+    path timings, stageAs: 'timings/*'
+    path plan
+    path manifest, stageAs: 'model/*'
+    path config
+    val code
+    stdin
+
+    output:
+    path 'multiqc_report.html', emit: report
+    path 'summary.csv', emit: summary
+    path 'timings.csv', emit: timings
+    path 'params.json', emit: parameters
+    path 'software_versions.yml', emit: versions
+
+    script:
+    """
+    # code ${code}
+    report_run.py --summaries summaries --timings timings --plan '${plan}' --model model \\
+        --config '${config}' --outdir . ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    # code ${code}
+    touch multiqc_report.html summary.csv timings.csv params.json software_versions.yml
+    """
+}

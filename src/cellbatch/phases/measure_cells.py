@@ -1,0 +1,99 @@
+"""MEASURE_CELLS: image and labels become a cells table, an overlay and a line of the summary."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellbatch.errors import InputError
+from cellbatch.io.atomic import write_bytes
+from cellbatch.io.labels import read_labels
+from cellbatch.io.tables import write_table
+from cellbatch.measurement.cells import measure_cells
+from cellbatch.phases.postprocess_labels import label_file
+from cellbatch.phases.samples import map_samples, sample_file
+from cellbatch.phases.sources import SampleImage
+from cellbatch.reporting.overlays import draw_overlay, draw_thumbnail, encode_png
+from cellbatch.reporting.summary import summarize_sample, summary_table
+from cellbatch.reporting.timings import Timings
+from cellbatch.spec import COMPARTMENTS, Batch, SampleSpec
+
+logger = logging.getLogger(__name__)
+
+MEASURED_FIRST = ("whole_cell", "nuclear")
+THUMBNAILS_PER_BATCH = 100
+
+
+@dataclass(frozen=True)
+class MeasuredFiles:
+    """Where the inputs of MEASURE_CELLS lie and where its results go."""
+
+    images: Path
+    labels: Path
+    cells: Path
+    overlays: Path
+    table_format: str = "parquet"
+
+
+def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processes: int = 1) -> Timings:
+    """Write table and overlay of every sample, and one summary for the batch.
+
+    Parameters
+    ----------
+    batch : the task's samples
+    files : folders; each sample gets ``<sample>.cells.<format>``, ``<sample>.overlay.png`` and
+        ``<sample>.thumbnail.jpg``
+    summary : Parquet file to write, one row per sample, with the thumbnails that the report may show
+    processes : samples worked on at once
+    """
+    files.cells.mkdir(parents=True, exist_ok=True)
+    files.overlays.mkdir(parents=True, exist_ok=True)
+    timings = Timings("measure", batch.batch)
+    work = partial(_measure_sample, batch=batch.batch, files=files)
+    logger.info("measuring %d images of batch %s", len(batch.samples), batch.batch)
+    rows, thumbnails = [], []
+    for sample, (row, thumbnail, seconds) in zip(
+        batch.samples, map_samples(work, batch.samples, processes), strict=True
+    ):
+        rows.append(row)
+        is_shown = len(rows) <= THUMBNAILS_PER_BATCH or row["verdict"] != "pass"
+        thumbnails.append(thumbnail if is_shown else b"")
+        timings.add(sample.sample, "measure", seconds, pixels=sample.shape[0] * sample.shape[1])
+    table = summary_table(rows).assign(thumbnail=thumbnails)
+    write_table(table, summary, "parquet")
+    return timings
+
+
+def _measure_sample(sample: SampleSpec, batch: str, files: MeasuredFiles) -> tuple[dict[str, Any], bytes, float]:
+    clock = Timings.clock()
+    labels = _read_compartments(sample, files.labels)
+    measured = labels[next(name for name in MEASURED_FIRST if name in labels)]
+    with SampleImage(sample, files.images) as image:
+        cells = measure_cells(measured, image.read, sample.channel_names, sample.image_mpp)
+        picture = image.model_input(("nuclear", "membrane"))
+    write_table(cells, sample_file(files.cells, sample, f"cells.{files.table_format}"), files.table_format)
+    overlay = draw_overlay(picture, labels.get("whole_cell"), labels.get("nuclear"))
+    thumbnail = draw_thumbnail(overlay)
+    write_bytes(sample_file(files.overlays, sample, "overlay.png"), encode_png(overlay))
+    write_bytes(sample_file(files.overlays, sample, "thumbnail.jpg"), thumbnail)
+    counts = {name: int(np.count_nonzero(np.bincount(values.ravel())[1:])) for name, values in labels.items()}
+    return summarize_sample(sample, batch, cells, counts), thumbnail, clock()
+
+
+def _read_compartments(sample: SampleSpec, folder: Path) -> dict[str, np.ndarray]:
+    """Label images (Y, X) of a sample, by compartment; at least one, each of the image's size."""
+    labels = {}
+    for name in COMPARTMENTS:
+        path = label_file(folder, sample, name)
+        if path.exists():
+            labels[name] = read_labels(path)
+            if labels[name].shape != sample.shape:
+                raise InputError(f"{path.name} is {labels[name].shape} px, the image {sample.shape} px")
+    if not labels:
+        raise InputError(f"no label image of the sample in {folder.name}/")
+    return labels

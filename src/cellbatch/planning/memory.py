@@ -1,0 +1,54 @@
+"""Projected memory of each phase, from image sizes alone.
+
+Bytes per pixel were measured with ``benchmarks/memory.py`` on drawn tissue and rounded up; the base is a Python
+process with the libraries of that phase.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cellbatch.spec import SampleSpec
+
+MIB = 2**20
+MEMORY_STEP_MB = 256
+
+
+@dataclass(frozen=True)
+class MemoryModel:
+    """Peak bytes of one task: a base, plus bytes per pixel of the largest image at image and at model resolution."""
+
+    base_mb: int
+    image_bytes_per_px: int
+    model_bytes_per_px: int
+
+
+MEMORY_MODELS = {
+    "preprocess": MemoryModel(400, 48, 60),
+    "infer": MemoryModel(700, 0, 48),
+    "postprocess": MemoryModel(400, 12, 110),
+    "measure": MemoryModel(500, 60, 0),
+}
+
+
+def project_memory_mb(
+    phase: str, samples: Iterable[SampleSpec], model_pixels: Iterable[int], processes: int = 1
+) -> int:
+    """Memory to ask for, in MiB, rounded up to a multiple of 256.
+
+    Parameters
+    ----------
+    phase : ``preprocess``, ``infer``, ``postprocess`` or ``measure``
+    samples : the samples of the task
+    model_pixels : pixels of each sample at ``model_mpp``
+    processes : samples worked on at once
+    """
+    model = MEMORY_MODELS[phase]
+    needs = sorted(
+        (
+            sample.shape[0] * sample.shape[1] * model.image_bytes_per_px + pixels * model.model_bytes_per_px
+            for sample, pixels in zip(samples, model_pixels, strict=True)
+        ),
+        reverse=True,
+    )
+    need_mb = model.base_mb * processes + sum(needs[:processes]) / MIB
+    return -(-int(need_mb + 1) // MEMORY_STEP_MB) * MEMORY_STEP_MB

@@ -1,0 +1,83 @@
+// What must be looked at anew at every launch, because Nextflow's own hashes do not see it:
+// which files each row names, what stands inside folders, and which lines of the package a phase depends on.
+
+// Path cells of every row, numbered in the order in which their files are staged.
+def stageRows(samplesheet) {
+    def columns = ['image', 'nuclear_image', 'membrane_image']
+    def staged = 0
+    samplesheet.splitCsv(header: true, strip: true, quote: '"')
+        .findAll { row -> row.values().any { cell -> cell } }
+        .collect { row -> row.collectEntries { name, cell -> [name.replace('\uFEFF', '').replace('"', '').trim(), cell] } }
+        .collect { row ->
+            def files = columns.findAll { column -> row[column] }.collect { column ->
+                def cell = locate(samplesheet, row[column])
+                staged += cell.state == 'staged' ? 1 : 0
+                [column: column, position: cell.state == 'staged' ? staged : 0] + cell
+            }
+            [files: files]
+        }
+}
+
+// One path cell: staged, missing, or refused for a name that cannot be staged safely.
+def locate(samplesheet, path) {
+    def is_absolute = path.startsWith('/') || path =~ /^[a-zA-Z][a-zA-Z0-9+.-]*:\/\//
+    def unsafe = /[{}\p{Cntrl}]/
+    if (path =~ unsafe || !is_absolute && samplesheet.parent.toString() =~ unsafe) {
+        return [path: path, state: 'refused', entries: []]
+    }
+    def found = is_absolute ? file(path, glob: false) : samplesheet.parent.resolve(path)
+    found.exists()
+        ? [path: path, state: 'staged', entries: entriesOf(found), file: found]
+        : [path: path, state: 'missing', entries: []]
+}
+
+// Relative path, size and time of every file in a folder; nothing for a plain file, which Nextflow hashes itself.
+def entriesOf(path) {
+    if (!path.isDirectory()) {
+        return []
+    }
+    def entries = []
+    path.eachFileRecurse { entry ->
+        if (!entry.isDirectory()) {
+            entries << [path.relativize(entry).toString(), entry.size(), entry.lastModified()]
+        }
+    }
+    entries.sort { entry -> entry[0] }
+}
+
+// A model that ships with the pipeline, by name, or one of the user's own.
+def modelFolder(projectDir, model) {
+    def shipped = file("${projectDir}/assets/models/${model}", glob: false)
+    def folder = shipped.exists() ? shipped : file(model, glob: false)
+    if (!folder.exists()) {
+        error("--model: no model ${model}; give the name of a model in assets/models or the path of a model folder")
+    }
+    folder
+}
+
+// Fingerprint of all source files that a phase imports, directly or not.
+def codeOf(projectDir, phase) {
+    def source = "${projectDir}/src/cellbatch"
+    def modules = importsOf(source, ["cellbatch.cli", "cellbatch.phases.${phase}".toString()], [])
+    def data = files("${source}/**.json")
+    (modules.sort().collect { name -> textOf(source, name) } + data.sort().collect { entry -> entry.text }).join('').md5()
+}
+
+def importsOf(source, pending, seen) {
+    if (!pending) {
+        return seen
+    }
+    def name = pending[0]
+    if (name in seen) {
+        return importsOf(source, pending.drop(1), seen)
+    }
+    def imported = (textOf(source, name) =~ /(?m)^\s*(?:from|import)\s+(cellbatch[.\w]*)/).collect { match -> match[1] }
+    def parent = name.contains('.') ? [name.take(name.lastIndexOf('.'))] : []
+    importsOf(source, pending.drop(1) + parent + imported, seen + [name])
+}
+
+def textOf(source, module) {
+    def path = source + module.replace('.', '/').drop('cellbatch'.length())
+    def script = file("${path}.py", glob: false)
+    script.exists() ? script.text : file("${path}/__init__.py", glob: false).text
+}

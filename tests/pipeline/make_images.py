@@ -1,0 +1,91 @@
+"""Small inputs for the pipeline tests, each set made anew where it is needed."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+MPP = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+
+
+def draw_spots(seed: int, size: int = 64) -> np.ndarray:
+    """Two channels (C, Y, X) of uint16 with a few bright disks."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size]
+    image = rng.integers(0, 200, (2, size, size))
+    for _ in range(4):
+        center = rng.uniform(8, size - 8, 2)
+        distance = np.hypot(y - center[0], x - center[1])
+        image[0][distance < 5] += 4000
+        image[1][(distance > 6) & (distance < 8)] += 3000
+    return image.astype(np.uint16)
+
+
+def write_image(path: Path, seed: int, size: int = 64, **metadata: object) -> None:
+    """An OME-TIFF with channels DAPI and CD45."""
+    names = {"axes": "CYX", "Channel": {"Name": ["DAPI", "CD45"]}}
+    tifffile.imwrite(path, draw_spots(seed, size), photometric="minisblack", metadata={**names, **metadata})
+
+
+def make_faults(folder: Path) -> None:
+    """Every row of the samplesheet is wrong in its own way."""
+    write_image(folder / "good.ome.tif", 1, **MPP)
+    write_image(folder / "no_mpp.ome.tif", 2)
+    whole = folder / "whole.ome.tif"
+    write_image(whole, 3, size=256, **MPP)
+    (folder / "truncated.ome.tif").write_bytes(whole.read_bytes()[:150_000])
+    rows = [
+        "sample,image,nuclear_channel,membrane_channel",
+        "missing,missing.ome.tif,DAPI,CD45",
+        "no_channel,good.ome.tif,Dapi,CD45",
+        "no_mpp,no_mpp.ome.tif,DAPI,CD45",
+        "truncated,truncated.ome.tif,DAPI,CD45",
+    ]
+    (folder / "samplesheet.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def make_names(folder: Path) -> None:
+    """File names that shells and globs would take apart, a BOM, CRLF, a quoted recipe and an extra column."""
+    names = ["[a] *.ome.tif", "it's $(touch pwned) `id`.ome.tif", 'Ω é " &.ome.tif']
+    rows = ["sample,image,nuclear_channel,membrane_channel,patient"]
+    for i, name in enumerate(names):
+        write_image(folder / name, i, **MPP)
+        quoted = name.replace('"', '""')
+        rows.append(f'odd_{i},"{quoted}",DAPI,"max(DAPI,CD45)",p{i}')
+    sheet = "\ufeff" + "\r\n".join(rows) + "\r\n"
+    (folder / "samplesheet.csv").write_bytes(sheet.encode())
+
+
+def make_empty(folder: Path) -> None:
+    """An image of zeros beside one with cells, and one file per channel with a blank membrane."""
+    write_image(folder / "cells.ome.tif", 5, size=300, **MPP)
+    zeros = np.zeros((2, 100, 300), np.uint16)
+    names = {"axes": "CYX", "Channel": {"Name": ["DAPI", "CD45"]}}
+    tifffile.imwrite(folder / "empty.ome.tif", zeros, photometric="minisblack", metadata={**names, **MPP})
+    tifffile.imwrite(folder / "nuclear.tif", draw_spots(6)[0])
+    rows = [
+        "sample,image,nuclear_image,membrane_image,nuclear_channel,membrane_channel,image_mpp",
+        "empty,empty.ome.tif,,,DAPI,CD45,",
+        "cells,cells.ome.tif,,,0,1,",
+        "nuclear_only,,nuclear.tif,,,,0.5",
+    ]
+    (folder / "samplesheet.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+SETS: dict[str, Callable[[Path], None]] = {"faults": make_faults, "names": make_names, "empty": make_empty}
+
+
+def main() -> None:
+    """Make one set in a folder of its name."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("set", choices=sorted(SETS))
+    name = parser.parse_args().set
+    folder = Path(name)
+    folder.mkdir()
+    SETS[name](folder)
+
+
+if __name__ == "__main__":
+    main()
