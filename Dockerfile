@@ -32,5 +32,6 @@ COPY --from=build /opt/cellbatch /opt/cellbatch
 # The image runs as any user, who may not write beside the package.
 ENV PATH=/opt/cellbatch/bin:${PATH} \
     LANG=C.UTF-8 \
-    PYTHONDONTWRITEBYTECODE=1
+    PYTHONDONTWRITEBYTECODE=1 \
+    ORT_DISABLE_TELEMETRY=1
 CMD ["bash"]

@@ -8,6 +8,10 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export NXF_ANSI_LOG ?= false
+# Keras writes its settings at import; they stay with the environment.
+export KERAS_HOME ?= $(CURDIR)/$(VENV)/share/keras
+# onnxruntime reports its use, and writes a device id into the home folder at import, unless told not to.
+export ORT_DISABLE_TELEMETRY ?= 1
 
 # What the installed package is built from, besides its Python files, which are used where they lie.
 PACKAGE_SOURCES := setup.py pyproject.toml $(shell find src -name '*.cpp' -o -name '*.hpp' -o -name '*.h')
@@ -51,7 +55,7 @@ clean: ## remove the environment, results and caches
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pytest-workflow copies the project for every workflow: the files that git tracks, or links where there is no git.
-WORKFLOW_OPTIONS = $(if $(wildcard .git),--git-aware,--symlink)
+WORKFLOW_OPTIONS = $(if $(wildcard .git),--git-aware,--symlink) --stderr-bytes 4000
 
 $(VENV)/.stamp-venv: setup/create_venv.sh $(MOVED)
 	@bash setup/create_venv.sh $(VENV)

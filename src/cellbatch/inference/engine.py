@@ -1,6 +1,6 @@
 """The protocol of an engine, and the choice among the engines there are."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +11,9 @@ ENGINES = ("onnxruntime", "tensorflow")
 WEIGHTS_FORM = {"onnxruntime": "onnx", "tensorflow": "saved_model"}
 DEVICES = ("auto", "cpu", "gpu")
 TILE_BATCH = {"cpu": 1, "gpu": 16}
+
+
+Predict = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 class Engine(Protocol):
@@ -68,7 +71,7 @@ def load_engine(engine: str, weights: str, *, device: str = "auto", threads: int
 
 
 def predict_tiles(
-    engine: Engine, tiles: Sequence[np.ndarray], tile_batch: int, heads: Sequence[str]
+    predict: Predict, tiles: Sequence[np.ndarray], tile_batch: int, heads: Sequence[str]
 ) -> Iterator[Mapping[str, np.ndarray]]:
     """Heads of each tile, in order, through model calls of one fixed shape.
 
@@ -76,7 +79,7 @@ def predict_tiles(
 
     Parameters
     ----------
-    engine : a loaded network
+    predict : an engine's method of this name
     tiles : float32 (Y, X, C) each
     tile_batch : tiles per model call
     heads : the outputs to keep
@@ -89,6 +92,6 @@ def predict_tiles(
         group = [tiles[i] for i in range(start, min(start + tile_batch, len(tiles)))]
         call = np.zeros((tile_batch, *group[0].shape), np.float32)
         call[: len(group)] = group
-        answer = engine.predict(call)
+        answer = predict(call)
         for i in range(len(group)):
             yield {head: answer[head][i] for head in heads}

@@ -1,5 +1,6 @@
 """ONNX Runtime: the fast engine, and the default one."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ class OnnxruntimeEngine:
     """
 
     def __init__(self, weights: str, *, device: str = "auto", threads: int = 1) -> None:
+        # at its import the runtime writes a device identifier into the user's home, unless told before
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         has_gpu = GPU_PROVIDER in onnxruntime.get_available_providers() and is_gpu_visible()

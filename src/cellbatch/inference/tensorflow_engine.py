@@ -1,5 +1,7 @@
 """TensorFlow: runs the SavedModel of the same network, for those who want to compare."""
 
+from contextlib import suppress
+
 import numpy as np
 
 from cellbatch.errors import ConfigError, InputError
@@ -33,10 +35,9 @@ class TensorflowEngine:
         gpus = tensorflow.config.list_physical_devices("GPU")
         if device == "gpu" and not gpus:
             raise ConfigError("--device gpu was asked for, but TensorFlow sees no GPU; choose --device cpu")
-        if device == "cpu":
-            tensorflow.config.set_visible_devices([], "GPU")
         tensorflow.config.experimental.enable_tensor_float_32_execution(False)
-        if tensorflow.config.threading.get_intra_op_parallelism_threads() == 0:
+        # the runtime takes this number only before its first use in a process; labels do not depend on it
+        with suppress(RuntimeError):
             tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
         self.device = "gpu" if gpus and device != "cpu" else "cpu"
         try:
@@ -49,9 +50,11 @@ class TensorflowEngine:
         if len(inputs) != 1:
             raise InputError(f"{weights}: a network with one input was expected, found {sorted(inputs)}")
         self._input = next(iter(inputs))
-        self._constant = tensorflow.constant
+        self._tensorflow = tensorflow
 
     def predict(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
         """Heads of float32 (N, Y, X, C) tiles, by output name."""
-        answer = self._serve(**{self._input: self._constant(np.ascontiguousarray(tiles, np.float32))})
+        with self._tensorflow.device("/GPU:0" if self.device == "gpu" else "/CPU:0"):
+            pixels = self._tensorflow.constant(np.ascontiguousarray(tiles, np.float32))
+            answer = self._serve(**{self._input: pixels})
         return {name: head.numpy() for name, head in answer.items()}

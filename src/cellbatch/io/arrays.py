@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,10 @@ def open_npy(path: Path, name: str, options: ReadOptions) -> ArrayReader:
     del options
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
+        # A damaged header surfaces as an error of NumPy, of the tokenizer or of the system.
         raise InputError(f"{name}: cannot be read as NumPy file ({error}); save it again with numpy.save") from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{name}: is an NPZ archive under the name of an NPY file; rename it")
@@ -74,9 +76,10 @@ def open_npz(path: Path, name: str, options: ReadOptions) -> ArrayReader:
             labels = [str(value) for value in archive["channel_names"]] if "channel_names" in keys else []
             mpp = float(archive["image_mpp"]) if "image_mpp" in keys else None
             axes = str(archive["axes"]).upper() if "axes" in keys else ""
-    except InputError:
+    except (InputError, MemoryError):
         raise
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:
+        # Damage surfaces as an error of NumPy, of the zip reader or of the decompressor.
         raise InputError(f"{name}: cannot be read as NPZ ({error}); save it again with numpy.savez") from error
     if axes:
         if sorted(axes) not in (sorted("YX"), sorted("CYX")) or len(axes) != array.ndim:

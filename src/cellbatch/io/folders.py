@@ -186,9 +186,12 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         raise InputError(f"{path}: no such file; correct the path in the samplesheet")
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         raise InputError(f"{path}: cannot be read as zip archive ({error}); copy or pack it again") from error
     for entry in archive.infolist():
+        if entry.header_offset < 0 or not entry.filename:
+            archive.close()
+            raise InputError(f"{path}: its directory is damaged at {entry.filename!r}; copy or pack it again")
         parts = PurePosixPath(entry.filename).parts
         is_link = stat.S_ISLNK(entry.external_attr >> 16)
         outside = ".." in parts or entry.filename.startswith("/") or DRIVE.match(entry.filename)

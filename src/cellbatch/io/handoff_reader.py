@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from itertools import product
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +37,7 @@ class HandoffReader:
         self._path = Path(path)
         try:
             self._zip = zipfile.ZipFile(self._path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
             raise InputError(f"{self._path}: cannot be read as hand-off file ({error}); run its phase again") from error
         try:
             self._samples = tuple(self._document(ROOT)["attributes"]["samples"])
@@ -135,7 +136,7 @@ class HandoffReader:
             return self._zip.read(key)
         except KeyError:
             raise InputError(f"{self._path}: holds no {key}; run the phase that writes it again") from None
-        except (zipfile.BadZipFile, EOFError) as error:
+        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, zlib.error) as error:
             raise InputError(f"{self._path}: {key} is damaged ({error}); run the phase that writes it again") from error
 
     def close(self) -> None:

@@ -22,7 +22,14 @@ PYRAMID_ABOVE = 4096
 SMALLEST_LEVEL = 1024
 # A classic TIFF ends at 4 GiB; some room is left for directories.
 CLASSIC_LIMIT_BYTES = 2**32 - 2**25
-COMPRESSION_LEVEL = 6
+STORAGE: dict[str, Any] = {
+    "dtype": np.uint32,
+    "photometric": "minisblack",
+    "compression": "zlib",
+    "compressionargs": {"level": 6},
+    "metadata": None,
+    "software": False,
+}
 OME_NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 
 
@@ -62,29 +69,18 @@ def write_labels(path: Path, labels: NDArray[Any], image_mpp: float | None, name
     xml = _ome_xml(labels.shape, image_mpp, name).encode("utf-8")
     resolution = (1e4 / image_mpp, 1e4 / image_mpp) if image_mpp else (1, 1)
     tile = (_tile_side(height), _tile_side(width))
-    common: dict[str, Any] = {
-        "dtype": np.uint32,
-        "tile": tile,
-        "photometric": "minisblack",
-        "compression": "zlib",
-        "compressionargs": {"level": COMPRESSION_LEVEL},
-        "metadata": None,
-        "software": False,
-    }
     big = math.ceil(4 * height * width * 4 / 3) > CLASSIC_LIMIT_BYTES
     with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=big, byteorder="<", ome=False) as tif:
         for step in steps:
-            options = dict(common)
-            if step == 1:
-                options |= {"description": xml, "subifds": len(steps) - 1 or None}
-            else:
-                options |= {"subfiletype": 1}
+            first = {"description": xml, "subifds": len(steps) - 1 or None}
             tif.write(
                 _tiles(labels, step, tile),
                 shape=(-(-height // step), -(-width // step)),
                 resolution=(resolution[0] / step, resolution[1] / step),
                 resolutionunit="CENTIMETER" if image_mpp else "NONE",
-                **options,
+                tile=tile,
+                **(first if step == 1 else {"subfiletype": 1}),
+                **STORAGE,
             )
 
 

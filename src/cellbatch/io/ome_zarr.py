@@ -87,11 +87,8 @@ def open_ome_zarr(path: Path, name: str, options: ReadOptions) -> OmeZarrReader:
     if not isinstance(multiscales, list) or not multiscales:
         raise InputError(f"{name}: holds no multiscales metadata; expected OME-Zarr 0.4 or 0.5: convert it again")
     try:
-        axes, units = _axes(multiscales[0])
-        dataset = multiscales[0]["datasets"][0]
-        array = _open_array(path, str(dataset["path"]))
-        scale = _scale(multiscales[0], dataset, len(axes))
-    except MemoryError:
+        return _reader(path, name, multiscales[0], metadata, version)
+    except (InputError, MemoryError):
         raise
     except Exception as error:
         # Metadata of the wrong shape surfaces in the Zarr library as errors of any kind.
@@ -99,6 +96,16 @@ def open_ome_zarr(path: Path, name: str, options: ReadOptions) -> OmeZarrReader:
             f"{name}: its OME-Zarr metadata is incomplete or does not fit its arrays "
             f"({type(error).__name__}: {error}); expected version 0.4 or 0.5: convert it again"
         ) from error
+
+
+def _reader(
+    path: Path, name: str, multiscale: Mapping[str, Any], metadata: Mapping[str, Any], version: str
+) -> OmeZarrReader:
+    """Open level 0 and read its axes, sizes and names."""
+    axes, units = _axes(multiscale)
+    dataset = multiscale["datasets"][0]
+    array = _open_array(path, str(dataset["path"]))
+    scale = _scale(multiscale, dataset, len(axes))
     _check_axes(name, axes, array.shape)
     sizes = {axis: to_um(scale[at], units[at]) if scale else None for at, axis in enumerate(axes)}
     count = array.shape[axes.index("c")] if "c" in axes else 1

@@ -18,9 +18,9 @@ from cellbatch.errors import InputError
 from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, refuse_channels_last
 from cellbatch.io.tiff_metadata import OmeImage, imagej_channel_names, page_channel_name, resolution_mpp
 from cellbatch.io.tiff_pages import PageReader, RawPlane, check_page, check_page_chain
+from cellbatch.io.tiff_series import first_series, missing_planes
 from cellbatch.spec import ImageHeader, Window
 
-DIALECTS = ("ome", "shaped", "imagej", "uniform", "generic", "qpi", "svs")
 CHANNEL_AXES = "CIQ"
 AXIS_WORDS = {"Z": "z-stack", "T": "time series"}
 MULTI_SAMPLE_NAMES = ("R", "G", "B")
@@ -101,7 +101,7 @@ def _open(tif: tifffile.TiffFile, name: str, options: ReadOptions) -> TiffReader
     descriptor, size = tif.filehandle.fileno(), int(tif.filehandle.size)
     check_page_chain(name, descriptor, size)
     ome = OmeImage(name, tif.ome_metadata) if tif.is_ome and tif.ome_metadata else None
-    series = _first_series(tif, name, ome)
+    series = first_series(tif, name, ome)
     pages = _pages(tif, name, series)
     samples = _samples(name, pages[0], options)
     count = _channel_count(name, series)
@@ -110,7 +110,7 @@ def _open(tif: tifffile.TiffFile, name: str, options: ReadOptions) -> TiffReader
         _check_pages(name, level.pages, size)
     planes = _planes(name, descriptor, series, pages, samples)
     if len(planes) != count * len(samples) and ome is not None:
-        raise InputError(_missing_planes(name, count, len(planes)))
+        raise InputError(missing_planes(name, count, len(planes)))
     height, width = pages[0].shaped[2:4]
     header = ImageHeader(
         shape=(len(planes), height, width),
@@ -122,60 +122,12 @@ def _open(tif: tifffile.TiffFile, name: str, options: ReadOptions) -> TiffReader
     return TiffReader(name, checked_header(name, header), tif, planes)
 
 
-def _first_series(tif: tifffile.TiffFile, name: str, ome: OmeImage | None) -> tifffile.TiffPageSeries:
-    """Choose the image of the file; several images of equal right are refused."""
-    every = list(tif.series)
-    if not every:
-        raise InputError(f"{name}: holds no image; write it again")
-    series = every[0]
-    if ome is not None and series.kind != "ome":
-        raise InputError(_missing_planes(name, ome.planes, len(tif.pages)))
-    if series.kind not in DIALECTS:
-        raise InputError(f"{name}: TIFF files of kind {series.kind!r} are not read; convert it to OME-TIFF (bfconvert)")
-    if series.kind == "shaped" and all(_is_equal_page(series, other) for other in every):
-        # Pages that tifffile wrote one by one count as an image each there; they are the channels of one.
-        pages, shape = [one.pages[0] for one in every], (len(every), *series.shape)
-        return tifffile.TiffPageSeries(pages, shape, series.dtype, "I" + series.axes, kind="uniform")
-    rivals = [other for other in every[1:] if series.kind not in ("qpi", "svs") and not _is_side_image(series, other)]
-    if rivals:
-        raise InputError(
-            f"{name}: holds {1 + len(rivals)} images ({', '.join(str(one.shape) for one in [series, *rivals][:5])}), "
-            "expected one; write each to a file of its own"
-        )
-    return series
-
-
-def _is_equal_page(series: tifffile.TiffPageSeries, other: tifffile.TiffPageSeries) -> bool:
-    """Whether a series is one plane of the same shape and type as the first."""
-    alike = (other.axes, other.shape, other.dtype) == ("YX", series.shape, series.dtype)
-    return alike and len(other.pages) == 1 and len(other.levels) == 1
-
-
-def _is_side_image(series: tifffile.TiffPageSeries, other: tifffile.TiffPageSeries) -> bool:
-    """Whether a further series is a thumbnail, label, macro or reduced copy of the first."""
-    words = (other.name or "").lower()
-    if any(word in words for word in ("label", "macro", "thumbnail", "overview")) or other.keyframe.is_reduced:
-        return True
-    height, width = series.keyframe.shaped[2:4]
-    factors = [height / other.keyframe.shaped[2], width / other.keyframe.shaped[3]]
-    power = round(math.log2(max(factors[0], 1)))
-    return power > 0 and all(abs(factor / 2**power - 1) < 0.02 for factor in factors)
-
-
-def _missing_planes(name: str, claimed: int, found: int) -> str:
-    """Message for a header that does not fit the pages."""
-    return (
-        f"{name}: its OME header claims {claimed} planes that do not fit the {found} pages in the file "
-        "(number or size); the header was copied from another image or the file is cut short: write it again"
-    )
-
-
 def _pages(tif: tifffile.TiffFile, name: str, series: tifffile.TiffPageSeries) -> list[tifffile.TiffPage]:
     """All pages of a series, each parsed in full: a short parse would trust them to be alike."""
     pages = []
     for page in series.pages:
         if page is None:
-            raise InputError(_missing_planes(name, len(series.pages), len(tif.pages)))
+            raise InputError(missing_planes(name, len(series.pages), len(tif.pages)))
         if page.parent is not tif:
             raise InputError(f"{name}: its planes lie in several files; join them into one OME-TIFF (bfconvert)")
         if isinstance(page, tifffile.TiffFrame):
