@@ -61,6 +61,19 @@ def preprocess_images(
     return timings
 
 
+def check_pixels(pixels: np.ndarray) -> np.ndarray:
+    """Return the image as it is.
+
+    Raises
+    ------
+    ValueError
+        If it holds NaN or infinite pixels.
+    """
+    if not np.isfinite(pixels).all():
+        raise ValueError("the image holds NaN or infinite pixels; replace them, by zeros for instance")
+    return pixels
+
+
 def prepare_input(
     image: np.ndarray, image_mpp: float, manifest: Manifest, options: PreprocessingOptions
 ) -> tuple[np.ndarray, PreprocessingStatistics]:
@@ -93,7 +106,6 @@ def _preprocess_sample(
     clock = Timings.clock()
     with SampleImage(sample, images) as image:
         pixels = image.model_input(manifest.channels)
-    if not np.isfinite(pixels).all():
-        raise ValueError("the image holds NaN or infinite pixels; replace them, by zeros for instance")
+    check_pixels(pixels)
     bins, statistics = prepare_input(pixels, sample.image_mpp, manifest, options)
     return bins, statistics, clock()

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cellbatch.phases.infer_tiles import InferenceOptions, LoadedModel
+from cellbatch.phases.infer_tiles import InferenceOptions, LoadedModel, check_compartment
 from cellbatch.phases.postprocess_labels import make_labels, resolve_watershed
 from cellbatch.phases.prepare_model import find_model
-from cellbatch.phases.preprocess_images import prepare_input
+from cellbatch.phases.preprocess_images import check_pixels, prepare_input
 from cellbatch.preprocessing.statistics import equalize
 from cellbatch.spec import Window
 
@@ -38,16 +38,26 @@ def segment(
 
     Raises
     ------
+    ConfigError
+        If the model, the engine, the device or the compartment is not there.
     ValueError
         If the image has another shape than the model wants, or holds NaN or infinite pixels.
     """
     loaded = LoadedModel(find_model(model), InferenceOptions(engine, device))
+    return segment_loaded(image, image_mpp, loaded, compartment)
+
+
+def segment_loaded(
+    image: np.ndarray, image_mpp: float, loaded: LoadedModel, compartment: str = "both"
+) -> dict[str, np.ndarray]:
+    """Segment one image with a model that is already in memory; see ``segment``."""
     manifest = loaded.manifest
+    check_compartment(manifest, compartment)
     if image.ndim != 3 or image.shape[2] != len(manifest.channels):
         raise ValueError(f"an image (Y, X, {len(manifest.channels)}) was expected, found shape {image.shape}")
-    pixels = np.asarray(image, np.float32)
-    if not np.isfinite(pixels).all():
-        raise ValueError("the image holds NaN or infinite pixels")
+    if not (np.isfinite(image_mpp) and image_mpp > 0):
+        raise ValueError(f"image_mpp must be a positive number of um per px, found {image_mpp}")
+    pixels = check_pixels(np.asarray(image, np.float32))
     bins, statistics = prepare_input(pixels, image_mpp, manifest, manifest.preprocessing)
     heads = loaded.infer(equalize(bins, statistics, Window(0, bins.shape[0], 0, bins.shape[1])), compartment)
     options = resolve_watershed(manifest.selected(compartment), {})

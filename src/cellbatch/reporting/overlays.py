@@ -184,7 +184,7 @@ def draw_thumbnail(overlay: Picture, max_bytes: int = 8000) -> bytes:
         Not even the smallest thumbnail fits.
     """
     picture = Image.fromarray(overlay)
-    side = 320
+    side = 240
     while side >= 8:
         small = picture.copy()
         small.thumbnail((side, side), Image.Resampling.BOX)
