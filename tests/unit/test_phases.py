@@ -1,0 +1,257 @@
+"""The phases one after the other, as the scripts call them, without Nextflow."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from cellbatch import segment
+from cellbatch.errors import ConfigError, InputError
+from cellbatch.io.labels import read_labels
+from cellbatch.io.tables import read_table
+from cellbatch.phases.infer_tiles import InferenceOptions, infer_batch
+from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
+from cellbatch.phases.plan_batches import check_parameters, plan_batches, write_plan
+from cellbatch.phases.postprocess_labels import postprocess_labels
+from cellbatch.phases.prepare_model import find_model, prepare_model
+from cellbatch.phases.preprocess_images import preprocess_images
+from cellbatch.phases.samples import map_samples, read_batch
+from cellbatch.spec import Batch, SampleSpec
+from tests.labels_equal import assert_labels_equal
+
+MPP = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+HEADER = "sample,image,nuclear_image,membrane_image,nuclear_channel,membrane_channel,image_mpp"
+
+
+def _image(seed: int, shape: tuple[int, int] = (150, 210)) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    image = rng.integers(0, 100, (2, *shape))
+    for _ in range(12):
+        distance = np.hypot(y - rng.uniform(0, shape[0]), x - rng.uniform(0, shape[1]))
+        image[0][distance < 8] += 2000
+        image[1][(distance > 9) & (distance < 12)] += 1500
+    return image.astype(np.uint16)
+
+
+class Launch:
+    """A samplesheet with its files, staged as Nextflow stages them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.rows, self.staged, self._count = folder, [HEADER], [], 0
+
+    def write(self, name: str, seed: int, **metadata: object) -> str:
+        """An OME-TIFF with channels DAPI and CD45."""
+        channels = {"axes": "CYX", "Channel": {"Name": ["DAPI", "CD45"]}}
+        tifffile.imwrite(self.folder / name, _image(seed), photometric="minisblack", metadata={**channels, **metadata})
+        return name
+
+    def add(self, row: str) -> None:
+        """One row of the samplesheet; its files are staged when they exist."""
+        self.rows.append(row)
+        files = []
+        for column, cell in zip(HEADER.split(",")[1:4], row.split(",")[1:4], strict=True):
+            path = self.folder / cell
+            if cell and path.exists():
+                self._count += 1
+                target = self.folder / "images" / str(self._count) / path.name
+                target.parent.mkdir(parents=True)
+                target.symlink_to(path)
+                files.append({"column": column, "path": cell, "state": "staged", "position": self._count})
+            elif cell:
+                files.append({"column": column, "path": cell, "state": "missing"})
+        self.staged.append({"files": files})
+
+    def plan(self, **parameters: object) -> tuple[list[dict], dict]:
+        sheet = self.folder / "samplesheet.csv"
+        sheet.write_text("\n".join(self.rows) + "\n", encoding="utf-8")
+        return plan_batches(sheet, self.staged, self.folder / "images", find_model("demo"), parameters)
+
+
+@pytest.fixture
+def launch(tmp_path):
+    return Launch(tmp_path)
+
+
+def _run(launch: Launch, batch: Batch, outdir: Path, **options) -> None:
+    """All phases of one batch into ``outdir``."""
+    outdir.mkdir()
+    model = outdir / "model"
+    prepare_model(find_model("demo"), model)
+    images, pixels, heads = launch.folder / "images", outdir / "b.pixels.zip", outdir / "b.heads.zip"
+    preprocess_images(batch, images, model, pixels)
+    timings = infer_batch(pixels, model, heads, InferenceOptions())
+    assert [row["step"] for row in timings.rows()].count("load_model") == 1
+    postprocess_labels(batch, heads, model, outdir / "labels", **options)
+    files = MeasuredFiles(images, outdir / "labels", outdir / "cells", outdir / "qc")
+    measure_batch(batch, files, outdir / "summary.parquet")
+
+
+def test_the_pipeline_writes_what_segment_returns(launch, tmp_path):
+    launch.write("a.ome.tif", 1, **MPP)
+    launch.write("b.ome.tif", 2)
+    launch.add("a,a.ome.tif,,,DAPI,CD45,")
+    launch.add('b,b.ome.tif,,,0,"max(DAPI,CD45)",0.7'.replace('"max(DAPI,CD45)"', "CD45"))
+    batches, plan = launch.plan()
+    assert (plan["samples"], plan["batches"], plan["tiles"]) == (2, 1, 3)
+    _run(launch, Batch.from_json(batches[0]["record"]), tmp_path / "out")
+    for sample, seed, mpp in (("a", 1, 0.5), ("b", 2, 0.7)):
+        expected = segment(np.moveaxis(_image(seed), 0, -1), image_mpp=mpp)
+        for compartment, labels in expected.items():
+            written = read_labels(tmp_path / f"out/labels/{sample}.{compartment}.ome.tif")
+            assert_labels_equal(written, labels)
+        cells = read_table(tmp_path / f"out/cells/{sample}.cells.parquet")
+        assert list(cells["label"]) == list(range(1, expected["whole_cell"].max() + 1))
+        assert {"mean_DAPI", "mean_CD45"} <= set(cells.columns)
+    summary = read_table(tmp_path / "out/summary.parquet")
+    assert list(summary["sample"]) == ["a", "b"]
+
+
+def test_files_per_channel_equal_one_file(launch, tmp_path):
+    launch.write("both.ome.tif", 3, **MPP)
+    for name, plane in zip(("nuc.tif", "mem.tif"), _image(3), strict=True):
+        tifffile.imwrite(tmp_path / name, plane)
+    launch.add("one,both.ome.tif,,,DAPI,CD45,")
+    launch.add("two,,nuc.tif,mem.tif,,,0.5")
+    batches, _ = launch.plan()
+    _run(launch, Batch.from_json(batches[0]["record"]), tmp_path / "out")
+    one, two = (read_labels(tmp_path / f"out/labels/{sample}.whole_cell.ome.tif") for sample in ("one", "two"))
+    assert_labels_equal(one, two)
+    cells = read_table(tmp_path / "out/cells/two.cells.parquet")
+    assert {"mean_nuclear", "mean_membrane"} <= set(cells.columns)
+
+
+def test_a_higher_threshold_finds_no_more_nuclei(launch, tmp_path):
+    launch.write("a.ome.tif", 1, **MPP)
+    launch.add("a,a.ome.tif,,,DAPI,CD45,")
+    batch = Batch.from_json(launch.plan()[0][0]["record"])
+    _run(launch, batch, tmp_path / "low")
+    _run(launch, batch, tmp_path / "high", overrides={"maxima_threshold_nuclear": 5.0})
+    low, high = (read_labels(tmp_path / out / "labels/a.nuclear.ome.tif") for out in ("low", "high"))
+    assert low.max() > 5
+    assert high.max() == 0
+    cells = (read_labels(tmp_path / out / "labels/a.whole_cell.ome.tif") for out in ("low", "high"))
+    assert_labels_equal(*cells)
+
+
+def test_a_folder_becomes_one_sample_per_image(launch, tmp_path):
+    (tmp_path / "plate").mkdir()
+    for i in range(3):
+        launch.write(f"plate/field_{i}.ome.tif", i, **MPP)
+    launch.add("plate,plate,,,0,1,")
+    batches, plan = launch.plan()
+    samples = [sample["sample"] for sample in batches[0]["record"]["samples"]]
+    assert samples == ["plate_field_0", "plate_field_1", "plate_field_2"]
+    assert plan["samples"] == 3
+    assert batches[0]["rows"] == [0]
+
+
+def test_the_record_holds_no_place_in_the_sheet(launch):
+    """Otherwise a removed row would change the records behind it."""
+    for name in ("a", "b", "c"):
+        launch.write(f"{name}.ome.tif", 1, **MPP)
+        launch.add(f"{name},{name}.ome.tif,,,0,1,")
+    batches, _ = launch.plan(batch_pixels=1)
+    assert len(batches) == 3
+    assert [batch["record"]["samples"][0]["sources"][0]["position"] for batch in batches] == [1, 1, 1]
+
+
+def test_all_faults_are_told_at_once(launch, tmp_path):
+    launch.write("good.ome.tif", 1, **MPP)
+    launch.write("no_mpp.ome.tif", 1)
+    tifffile.imwrite(tmp_path / "small.tif", _image(1)[0][:20])
+    whole = (tmp_path / "good.ome.tif").read_bytes()
+    (tmp_path / "truncated.ome.tif").write_bytes(whole[: len(whole) // 2])
+    launch.add("missing,missing.tif,,,0,1,")
+    launch.add("near_miss,good.ome.tif,,,dapi_,CD45,")
+    launch.add("no_mpp,no_mpp.ome.tif,,,DAPI,CD45,")
+    launch.add("no_membrane,good.ome.tif,,,DAPI,,")
+    launch.add("truncated,truncated.ome.tif,,,DAPI,CD45,")
+    launch.add("shapes,,no_mpp.ome.tif,small.tif,DAPI,,0.5")
+    launch.add("fine,good.ome.tif,,,DAPI,CD45,")
+    with pytest.raises(InputError) as caught:
+        launch.plan()
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 6
+    for line, sample, told in zip(
+        lines,
+        ["missing", "near_miss", "no_mpp", "no_membrane", "truncated", "shapes"],
+        ["no file 'missing.tif'", "did you mean 'DAPI'", "--image_mpp", "'none' for a blank one", "truncated", "px"],
+        strict=True,
+    ):
+        assert f"sample {sample}" in line
+        assert told in line
+
+
+def test_a_parameter_stands_in_for_an_empty_cell(launch):
+    launch.write("a.ome.tif", 1)
+    launch.add("a,a.ome.tif,,,,,")
+    batches, _ = launch.plan(image_mpp=0.25, nuclear_channel="CD45", membrane_channel="none")
+    sample = batches[0]["record"]["samples"][0]
+    assert (sample["image_mpp"], sample["nuclear"], sample["membrane"]) == (0.25, "1", "")
+
+
+def test_metadata_goes_before_the_parameter_and_the_column_before_both(launch):
+    launch.write("a.ome.tif", 1, **MPP)
+    launch.add("a,a.ome.tif,,,0,1,")
+    launch.add("b,a.ome.tif,,,0,1,0.65")
+    samples = launch.plan(image_mpp=0.25)[0][0]["record"]["samples"]
+    assert [sample["image_mpp"] for sample in samples] == [0.5, 0.65]
+
+
+def test_parsers_that_disagree_stop_the_run(launch):
+    launch.write("a.ome.tif", 1, **MPP)
+    launch.add("a,a.ome.tif,,,0,1,")
+    launch.staged.append({"files": []})
+    with pytest.raises(InputError, match="1 rows, but 2 were staged"):
+        launch.plan()
+
+
+def test_plan_files_are_for_machines_and_people(launch, tmp_path):
+    launch.write("a.ome.tif", 1, **MPP)
+    launch.add("a,a.ome.tif,,,0,1,")
+    batches, plan = launch.plan()
+    write_plan(batches, plan, tmp_path / "plan")
+    (line,) = (tmp_path / "plan/batches.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line) == json.loads(json.dumps(batches[0]))
+    assert json.loads((tmp_path / "plan/plan.json").read_text(encoding="utf-8"))["samples"] == 1
+    assert "batches            1" in (tmp_path / "plan/plan.txt").read_text(encoding="utf-8")
+
+
+def test_a_record_survives_its_file(launch, tmp_path):
+    launch.write("a.ome.tif", 1, **MPP)
+    launch.add("a,a.ome.tif,,,0,1,")
+    record = launch.plan()[0][0]["record"]
+    (tmp_path / "batch.json").write_text(json.dumps(record), encoding="utf-8")
+    assert read_batch(tmp_path / "batch.json") == Batch.from_json(record)
+
+
+def test_precision_of_a_parameter_is_told(project):
+    schema = project / "nextflow_schema.json"
+    with pytest.raises(ConfigError, match="maxima_threshold_nuclear"):
+        check_parameters(schema, {"input": "a.csv", "outdir": "r", "maxima_treshold_nuclear": 1})
+    with pytest.raises(ConfigError, match="interior_threshold"):
+        check_parameters(schema, {"input": "a.csv", "outdir": "r", "interior_threshold": 7})
+    assert check_parameters(schema, {"input": "a.csv", "outdir": "r", "radius": "3"})["radius"] == 3
+
+
+def _fail_on_b(sample: SampleSpec) -> str:
+    if sample.sample == "b":
+        raise ValueError("something in the pixels")
+    return sample.sample
+
+
+def _samples(names: str) -> list[SampleSpec]:
+    return [SampleSpec(name, (), (1, 1), 0.5, "0", "", (), "uint8") for name in names]
+
+
+def test_a_fault_carries_its_sample():
+    with pytest.raises(InputError, match="sample b: something in the pixels"):
+        list(map_samples(_fail_on_b, _samples("abc")))
+
+
+def test_processes_give_results_in_order():
+    names = [chr(ord("c") + i) for i in range(20)]
+    assert list(map_samples(_fail_on_b, _samples("".join(names)), processes=2)) == names
