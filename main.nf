@@ -38,15 +38,16 @@ workflow {
         launch,
     )
 
-    // each record travels as a value, so that a task depends on its own batch only
+    // each record travels as a value, so that a task depends on its own batch only; the classic parser gives plain
+    // maps, which several operators may read at once
     ch_batches = PLAN_BATCHES.out.batches
         .flatMap { batches -> batches.readLines() }
         .map { line ->
-            def batch = new groovy.json.JsonSlurper().parseText(line)
+            def batch = new groovy.json.JsonSlurperClassic().parseText(line)
             def files = batch.rows.collectMany { row ->
                 rows[row].files.findAll { cell -> cell.state == 'staged' }.collect { cell -> cell.file }
             }
-            [batch.meta, groovy.json.JsonOutput.toJson(batch.record), files]
+            [batch.meta, batch.record, files]
         }
     ch_records = ch_batches.map { meta, record, _files -> [meta, record] }
 

@@ -215,7 +215,9 @@ def test_plan_files_are_for_machines_and_people(launch, tmp_path):
     batches, plan = launch.plan()
     write_plan(batches, plan, tmp_path / "plan")
     (line,) = (tmp_path / "plan/batches.jsonl").read_text(encoding="utf-8").splitlines()
-    assert json.loads(line) == json.loads(json.dumps(batches[0]))
+    written = json.loads(line)
+    assert json.loads(written["record"]) == json.loads(json.dumps(batches[0]["record"]))
+    assert (written["meta"], written["rows"]) == (batches[0]["meta"], [0])
     assert json.loads((tmp_path / "plan/plan.json").read_text(encoding="utf-8"))["samples"] == 1
     assert "batches            1" in (tmp_path / "plan/plan.txt").read_text(encoding="utf-8")
 

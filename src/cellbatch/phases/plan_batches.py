@@ -108,7 +108,9 @@ def check_parameters(schema: Path, parameters: Mapping[str, Any]) -> dict[str, A
 def write_plan(batches: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], outdir: Path) -> None:
     """Write ``batches.jsonl`` for the next processes, ``plan.json`` and ``plan.txt`` for people."""
     outdir.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(batch, sort_keys=True) + "\n" for batch in batches]
+    # the record stays text on its way through Nextflow, which must neither read nor reorder it
+    records = [{**batch, "record": json.dumps(batch["record"], sort_keys=True)} for batch in batches]
+    lines = [json.dumps(record, sort_keys=True) + "\n" for record in records]
     write_text(outdir / "batches.jsonl", "".join(lines))
     summaries = [{**batch["meta"], "samples": _names(batch["record"])} for batch in batches]
     write_text(outdir / "plan.json", json.dumps({**plan, "batch_list": summaries}, indent=1) + "\n")

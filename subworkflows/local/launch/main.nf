@@ -1,21 +1,30 @@
 // What must be looked at anew at every launch, because Nextflow's own hashes do not see it:
 // which files each row names, what stands inside folders, and which lines of the package a phase depends on.
 
-// Path cells of every row, numbered in the order in which their files are staged.
+// Path cells of every row, numbered in the order in which their files are staged. Nextflow's own CSV reader knows no
+// doubled quotes and no byte order mark; the plan holds its own reading of the sheet against this one.
 def stageRows(samplesheet) {
     def columns = ['image', 'nuclear_image', 'membrane_image']
+    def lines = samplesheet.text.replace('\uFEFF', '').readLines().collect { line -> cellsOf(line) }
+    def rows = lines.findAll { cells -> cells.any { cell -> cell } }
+    def header = rows ? rows[0] : []
     def staged = 0
-    samplesheet.splitCsv(header: true, strip: true, quote: '"')
-        .findAll { row -> row.values().any { cell -> cell } }
-        .collect { row -> row.collectEntries { name, cell -> [name.replace('\uFEFF', '').replace('"', '').trim(), cell] } }
-        .collect { row ->
-            def files = columns.findAll { column -> row[column] }.collect { column ->
-                def cell = locate(samplesheet, row[column])
-                staged += cell.state == 'staged' ? 1 : 0
-                [column: column, position: cell.state == 'staged' ? staged : 0] + cell
-            }
-            [files: files]
+    rows.drop(1).collect { cells ->
+        def row = [header, cells].transpose().collectEntries { name, cell -> [name, cell] }
+        def files = columns.findAll { column -> row[column] }.collect { column ->
+            def cell = locate(samplesheet, row[column])
+            staged += cell.state == 'staged' ? 1 : 0
+            [column: column, position: cell.state == 'staged' ? staged : 0] + cell
         }
+        [files: files]
+    }
+}
+
+// Cells of one line of CSV: bare, or in quotes that are doubled inside.
+def cellsOf(line) {
+    (line =~ /(?:^|,)\s*(?:"([^"]*+(?:""[^"]*+)*+)"\s*|([^,]*))/).collect { match ->
+        match[1] != null ? match[1].replace('""', '"').trim() : match[2].trim()
+    }
 }
 
 // One path cell: staged, missing, or refused for a name that cannot be staged safely.
