@@ -102,9 +102,10 @@ def test_memory_grows_with_the_largest_image_and_comes_in_steps(phase):
 
 
 def test_memory_counts_the_samples_worked_on_at_once():
-    samples, pixels = [_sample("a", 4096), _sample("b", 4096)], [4096 * 4096] * 2
+    samples, pixels = [_sample(str(i), 4096) for i in range(16)], [4096 * 4096] * 16
     one, two = (project_memory_mb("postprocess", samples, pixels, processes) for processes in (1, 2))
     assert two > 1.8 * one
+    assert project_memory_mb("postprocess", samples[:15], pixels[:15], 2) == one
 
 
 def test_handoffs_are_a_byte_per_channel_and_four_per_map():

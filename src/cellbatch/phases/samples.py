@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cellbatch.errors import CellbatchError, EngineError, InputError
-from cellbatch.spec import Batch, SampleSpec
-
-SAMPLES_WORTH_A_PROCESS = 16
+from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, Batch, SampleSpec
 
 
 def read_batch(path: Path) -> Batch:

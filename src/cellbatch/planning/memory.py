@@ -7,7 +7,7 @@ process with the libraries of that phase.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cellbatch.spec import SampleSpec
+from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, SampleSpec
 
 MIB = 2**20
 MEMORY_STEP_MB = 256
@@ -23,10 +23,10 @@ class MemoryModel:
 
 
 MEMORY_MODELS = {
-    "preprocess": MemoryModel(400, 48, 60),
-    "infer": MemoryModel(700, 0, 48),
-    "postprocess": MemoryModel(400, 12, 110),
-    "measure": MemoryModel(500, 60, 0),
+    "preprocess": MemoryModel(250, 24, 12),
+    "infer": MemoryModel(250, 0, 44),
+    "postprocess": MemoryModel(250, 8, 100),
+    "measure": MemoryModel(250, 32, 0),
 }
 
 
@@ -40,7 +40,7 @@ def project_memory_mb(
     phase : ``preprocess``, ``infer``, ``postprocess`` or ``measure``
     samples : the samples of the task
     model_pixels : pixels of each sample at ``model_mpp``
-    processes : samples worked on at once
+    processes : worker processes, which only a long batch starts
     """
     model = MEMORY_MODELS[phase]
     needs = sorted(
@@ -50,5 +50,7 @@ def project_memory_mb(
         ),
         reverse=True,
     )
-    need_mb = model.base_mb * processes + sum(needs[:processes]) / MIB
+    workers = processes if len(needs) >= SAMPLES_WORTH_A_PROCESS else 1
+    bases = 1 if workers == 1 else 1 + workers
+    need_mb = model.base_mb * bases + sum(needs[:workers]) / MIB
     return -(-int(need_mb + 1) // MEMORY_STEP_MB) * MEMORY_STEP_MB
