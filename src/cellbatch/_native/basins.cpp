@@ -21,58 +21,62 @@ struct Pass {
     int64_t pixel;
 };
 
-// The highest pass between each two basins.
+// The highest pass between each two basins. Basins meet within a few rows, so a small table that is emptied whenever it
+// is full stays in the cache; a pair that comes again later is listed twice, which does no harm.
 class PassTable {
    public:
-    PassTable() : slots_(1 << 12) {}
+    explicit PassTable(std::vector<Pass>& passes) : passes_(passes), slots_(kSlots, Pass{0, 0, 0}) {}
 
     void add(int32_t a, int32_t b, float height, int64_t pixel) {
         const uint64_t key = static_cast<uint64_t>(std::min(a, b)) << 32 | static_cast<uint32_t>(std::max(a, b));
-        Pass& pass = find(key);
+        // Neighbouring pixels mostly lie between the same two basins.
+        if (slots_[latest_].basins != key) latest_ = find(key);
+        Pass& pass = slots_[latest_];
         if (!pass.basins) {
             pass = {key, height, pixel};
-            if (++count_ * 2 > slots_.size()) grow();
+            if (++count_ * 2 > kSlots) flush();
         } else if (height > pass.height) {
             pass.height = height;
             pass.pixel = pixel;
         }
     }
 
-    void append_to(std::vector<Pass>& passes) const {
-        for (const Pass& pass : slots_)
-            if (pass.basins) passes.push_back(pass);
+    void flush() {
+        for (Pass& pass : slots_) {
+            if (pass.basins) passes_.push_back(pass);
+            pass.basins = 0;
+        }
+        count_ = 0;
     }
 
    private:
-    Pass& find(uint64_t key) {
-        size_t slot = (key * 0x9E3779B97F4A7C15u >> 24) & (slots_.size() - 1);
-        while (slots_[slot].basins && slots_[slot].basins != key) slot = (slot + 1) & (slots_.size() - 1);
-        return slots_[slot];
+    static constexpr size_t kSlots = 1 << 12;
+
+    size_t find(uint64_t key) const {
+        size_t slot = (key * 0x9E3779B97F4A7C15u >> 24) & (kSlots - 1);
+        while (slots_[slot].basins && slots_[slot].basins != key) slot = (slot + 1) & (kSlots - 1);
+        return slot;
     }
 
-    void grow() {
-        std::vector<Pass> old(slots_.size() * 2);
-        old.swap(slots_);
-        for (const Pass& pass : old)
-            if (pass.basins) find(pass.basins) = pass;
-    }
-
+    std::vector<Pass>& passes_;
     std::vector<Pass> slots_;
-    size_t count_ = 0;
+    size_t count_ = 0, latest_ = 0;
 };
 
-// Calls visit(x) for every pixel of a row whose id differs from that of its right or lower neighbour (or of its left
-// or upper one, where asked); the ids of missing rows are given as the row itself.
+// Calls visit(x) for every pixel of a row that lies next to another basin: on its right or below, or anywhere around,
+// where asked. The ids of missing rows are given as the row itself.
 template <bool is_all_around, class Visit>
 void for_borders(const int32_t* own, const int32_t* up, const int32_t* down, int64_t width, std::vector<uint8_t>& flags,
                  Visit&& visit) {
-    flags.assign(width + 8, 0);
-    uint8_t* flag = flags.data();
-    for (int64_t x = 0; x < width; ++x) flag[x] = own[x] != down[x];
-    for (int64_t x = 0; x + 1 < width; ++x) flag[x] |= own[x] != own[x + 1];
+    flags.resize(width + 8);
+    uint8_t* __restrict__ flag = flags.data();
+    auto differ = [](int32_t a, int32_t b) { return (a != b) & (a != 0) & (b != 0); };
+    for (int64_t x = 0; x + 1 < width; ++x) flag[x] = differ(own[x], down[x]) | differ(own[x], own[x + 1]);
+    flag[width - 1] = differ(own[width - 1], down[width - 1]);
+    std::fill(flag + width, flag + width + 8, 0);
     if (is_all_around) {
-        for (int64_t x = 0; x < width; ++x) flag[x] |= own[x] != up[x];
-        for (int64_t x = 1; x < width; ++x) flag[x] |= own[x] != own[x - 1];
+        for (int64_t x = 1; x < width; ++x) flag[x] |= differ(own[x], up[x]) | differ(own[x], own[x - 1]);
+        flag[0] |= differ(own[0], up[0]);
     }
     for (int64_t x = 0; x < width; x += 8) {
         uint64_t word;
@@ -193,7 +197,7 @@ int32_t Flood::label_at_pass(int64_t pixel) const {
 std::vector<Pass> Flood::find_passes(const std::vector<Band>& bands) const {
     std::vector<std::vector<Pass>> parts(bands.size());
     for_bands(bands, [&](size_t i, Band band) {
-        PassTable table;
+        PassTable table(parts[i]);
         std::vector<uint8_t> flags;
         const int64_t width = shape_.width;
         auto meet = [&](int64_t a, int64_t b) {
@@ -207,12 +211,11 @@ std::vector<Pass> Flood::find_passes(const std::vector<Band>& bands) const {
             const int32_t* own = ids_ + y * width;
             for_borders<false>(own, own, is_last ? own : own + width, width, flags, [&](int64_t x) {
                 const int64_t pixel = y * width + x;
-                if (!own[x]) return;
                 if (x + 1 < width) meet(pixel, pixel + 1);
                 if (!is_last) meet(pixel, pixel + width);
             });
         }
-        table.append_to(parts[i]);
+        table.flush();
     });
     std::vector<Pass> passes;
     for (const auto& part : parts) passes.insert(passes.end(), part.begin(), part.end());
@@ -306,7 +309,7 @@ int64_t Flood::settle(const std::vector<Band>& bands) {
             for_borders<true>(own, up, down, width, flags, [&](int64_t x) {
                 const int32_t label = basins_[own[x]].label;
                 auto is_foreign = [&](int32_t id) { return id && basins_[id].label != label; };
-                if (!own[x] || !(is_foreign(up[x]) || is_foreign(down[x]) || (x > 0 && is_foreign(own[x - 1])) ||
+                if (!(is_foreign(up[x]) || is_foreign(down[x]) || (x > 0 && is_foreign(own[x - 1])) ||
                                  (x + 1 < width && is_foreign(own[x + 1]))))
                     return;
                 int32_t wanted;

@@ -241,12 +241,22 @@ void for_set_bytes(const uint8_t* bytes, int64_t size, Visit&& visit) {
 }
 
 bool is_flatter_than(const float* values, int64_t size, double threshold) {
-    float lowest = values[0], highest = values[0];
-    for (int64_t i = 0; i < size; ++i) {
-        lowest = values[i] < lowest ? values[i] : lowest;
-        highest = values[i] > highest ? values[i] : highest;
+    constexpr int kLanes = 32;
+    float lowest[kLanes], highest[kLanes];
+    std::fill(lowest, lowest + kLanes, values[0]);
+    std::fill(highest, highest + kLanes, values[0]);
+    int64_t i = 0;
+    for (; i + kLanes <= size; i += kLanes)
+        for (int lane = 0; lane < kLanes; ++lane) {
+            lowest[lane] = std::min(lowest[lane], values[i + lane]);
+            highest[lane] = std::max(highest[lane], values[i + lane]);
+        }
+    for (; i < size; ++i) {
+        lowest[0] = std::min(lowest[0], values[i]);
+        highest[0] = std::max(highest[0], values[i]);
     }
-    return static_cast<double>(highest - lowest) < threshold;
+    const float range = *std::max_element(highest, highest + kLanes) - *std::min_element(lowest, lowest + kLanes);
+    return static_cast<double>(range) < threshold;
 }
 
 // Markers outside the mask count where they hang together with one inside.

@@ -9,41 +9,63 @@ namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
+constexpr int kStep = 8;
+typedef float Floats __attribute__((vector_size(kStep * sizeof(float))));
+typedef int32_t Ints __attribute__((vector_size(kStep * sizeof(int32_t))));
+typedef uint8_t Bytes __attribute__((vector_size(kStep)));
+
+inline Floats load(const float* from) {
+    Floats values;
+    std::memcpy(&values, from, sizeof values);
+    return values;
+}
+
+inline Ints all(int value) { return Ints{} + value; }
+
 // Where the steepest ascent of a pixel leads: to the highest neighbour above it, the first of equals; else to an equal
 // one above or on the left, so that flat ground hangs together and no path runs in a circle; else nowhere.
-inline uint8_t ascend(float own, float up, float left, float right, float down, float threshold) {
-    float best = up;
-    int to = kUp;
-    to = left > best ? kLeft : to;
+inline Bytes ascend(Floats own, Floats up, Floats left, Floats right, Floats down, float threshold) {
+    Floats best = up;
+    Ints to = all(kUp);
+    to = left > best ? all(kLeft) : to;
     best = left > best ? left : best;
-    to = right > best ? kRight : to;
+    to = right > best ? all(kRight) : to;
     best = right > best ? right : best;
-    to = down > best ? kDown : to;
+    to = down > best ? all(kDown) : to;
     best = down > best ? down : best;
-    const bool is_summit = (best < own) | ((best == own) & (to >= kRight));
-    to = is_summit ? kSummit : to;
-    to = own > threshold ? to : kOutside;
-    return static_cast<uint8_t>(to);
+    const Ints is_summit = (best < own) | ((best == own) & (to > all(kLeft)));
+    to = is_summit ? all(kSummit) : to;
+    to = own > threshold ? to : all(kOutside);
+    return __builtin_convertvector(to, Bytes);
 }
 
 class Ascent {
    public:
     Ascent(const float* surface, float threshold, Shape shape, uint8_t* directions)
         : surface_(surface), threshold_(threshold), shape_(shape), directions_(directions),
-          nothing_(shape.width, kNever) {}
+          nothing_(shape.width, kNever), line_(shape.width + 2, kNever) {}
 
-    void run(Band band) const {
+    void run(Band band) {
         const int64_t width = shape_.width;
         for (int64_t y = band.first; y < band.last; ++y) {
             const float* own = surface_ + y * width;
             const float* up = y > 0 ? own - width : nothing_.data();
             const float* down = y + 1 < shape_.height ? own + width : nothing_.data();
             uint8_t* out = directions_ + y * width;
-            const float threshold = threshold_;
-            for (int64_t x = 1; x + 1 < width; ++x) out[x] = ascend(own[x], up[x], own[x - 1], own[x + 1], down[x], threshold);
-            out[0] = ascend(own[0], up[0], kNever, width > 1 ? own[1] : kNever, down[0], threshold);
-            const int64_t x = width - 1;
-            if (x > 0) out[x] = ascend(own[x], up[x], own[x - 1], kNever, down[x], threshold);
+            // The row with nothing on either side, so that every pixel has neighbours.
+            std::memcpy(line_.data() + 1, own, width * sizeof *own);
+            const float* line = line_.data() + 1;
+            int64_t x = 0;
+            for (; x + kStep <= width; x += kStep) {
+                const Bytes to = ascend(load(line + x), load(up + x), load(line + x - 1), load(line + x + 1),
+                                        load(down + x), threshold_);
+                std::memcpy(out + x, &to, sizeof to);
+            }
+            for (; x < width; ++x) {
+                const Bytes to = ascend(Floats{} + line[x], Floats{} + up[x], Floats{} + line[x - 1],
+                                        Floats{} + line[x + 1], Floats{} + down[x], threshold_);
+                out[x] = to[0];
+            }
         }
     }
 
@@ -52,7 +74,7 @@ class Ascent {
     float threshold_;
     Shape shape_;
     uint8_t* directions_;
-    std::vector<float> nothing_;
+    std::vector<float> nothing_, line_;
 };
 
 // How many basins end within a band: at its summits, and where paths leave it.
@@ -105,9 +127,8 @@ struct Chase {
 
 Steepest find_basins(const float* surface, float threshold, Shape shape, const std::vector<Run>& markers,
                      const std::vector<Band>& bands, uint8_t* directions, int32_t* ids) {
-    const Ascent ascent(surface, threshold, shape, directions);
     for_bands(bands, [&](size_t, Band band) {
-        ascent.run(band);
+        Ascent(surface, threshold, shape, directions).run(band);
         std::memset(ids + band.first * shape.width, 0, (band.last - band.first) * shape.width * sizeof *ids);
     });
     Steepest found;
