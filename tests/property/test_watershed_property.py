@@ -1,17 +1,21 @@
 """deep_watershed against straightforward references, on small random maps full of ties."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import euler_number, label, regionprops
 from skimage.morphology import h_maxima
 
+from cellbatch._native import watershed as native
 from cellbatch.postprocessing import deep_watershed
-from cellbatch.postprocessing.flooding import flood, flood_by_heap
-from cellbatch.postprocessing.maxima import disk, label_maxima
-from cellbatch.postprocessing.objects import drop_small_objects, euler_numbers, fill_holes, renumber
 from tests.labels_equal import assert_contiguous, assert_labels_equal
+from tests.reference import watershed as reference
+from tests.reference.flooding import flood, flood_by_heap
+from tests.reference.maps import draw_case
+from tests.reference.maxima import disk, label_maxima
+from tests.reference.objects import drop_small_objects, euler_numbers, fill_holes, renumber
 
 
 @st.composite
@@ -71,6 +75,7 @@ def find_maxima_by_flooding(maxima: np.ndarray, threshold: float, radius: int) -
 def test_maxima_equal_a_flood_from_every_pixel(maxima, threshold, radius):
     expected = label(find_maxima_by_flooding(maxima, threshold, radius), connectivity=2)
     assert_labels_equal(label_maxima(maxima, threshold, radius), expected)
+    assert_labels_equal(native.label_maxima(maxima, threshold, radius), expected)
 
 
 @settings(max_examples=60)
@@ -78,15 +83,35 @@ def test_maxima_equal_a_flood_from_every_pixel(maxima, threshold, radius):
 def test_maxima_equal_scikit_image(maxima, threshold, radius):
     expected = label(h_maxima(maxima, threshold, footprint=disk(radius).astype(np.uint8)), connectivity=2)
     assert_labels_equal(label_maxima(maxima, threshold, radius), expected)
+    assert_labels_equal(native.label_maxima(maxima, threshold, radius, threads=2), expected)
 
 
 @settings(max_examples=60)
 @given(pair=pairs(), density=st.sampled_from([0.01, 0.05, 0.3]), threshold=st.sampled_from([-1e9, 0.2, 0.6]))
-def test_both_floods_give_the_same_labels(pair, density, threshold):
+def test_all_floods_give_the_same_labels(pair, density, threshold):
     surface, noise = pair
     markers = ndimage.label(noise > np.quantile(noise, 1 - density), np.ones((3, 3)))[0].astype(np.int32)
     mask = surface > threshold
-    assert_labels_equal(flood(-surface, markers, mask), flood_by_heap(-surface, markers, mask))
+    expected = flood_by_heap(-surface, markers, mask)
+    assert_labels_equal(flood(-surface, markers, mask), expected)
+    assert_labels_equal(native.flood(-surface, markers, mask)[0], expected)
+    assert_labels_equal(native.flood(-surface, markers, mask, is_heap_forced=True)[0], expected)
+
+
+@settings(max_examples=60)
+@given(values=maps(), sigma=st.floats(0, 6), threads=st.integers(1, 4))
+def test_smoothing_equals_scipy(values, sigma, threads):
+    np.testing.assert_array_equal(native.smooth(values, sigma, threads), ndimage.gaussian_filter(values, sigma))
+
+
+@pytest.mark.parametrize("first_seed", range(0, 2000, 100))
+def test_native_labels_equal_the_references(first_seed):
+    """2,000 images of all kinds, each with random options, alternately on 1, 2 and 4 threads."""
+    for seed in range(first_seed, first_seed + 100):
+        inner_distance, interior, options = draw_case(seed)
+        expected = reference.deep_watershed(inner_distance, interior, **options)
+        found = deep_watershed(inner_distance, interior, threads=(1, 2, 4)[seed % 3], **options)
+        assert np.array_equal(found, expected), f"seed {seed}: {np.count_nonzero(found != expected)} px differ"
 
 
 @settings(max_examples=60)
@@ -115,7 +140,9 @@ def fill_holes_plainly(labels: np.ndarray, threshold: float) -> np.ndarray:
 @given(values=maps(), count=st.integers(1, 8), threshold=st.integers(1, 60))
 def test_holes_equal_the_plain_rule(values, count, threshold):
     labels = np.round(np.abs(values) * count).astype(np.int32) % (count + 1)
-    assert_labels_equal(fill_holes(labels, threshold), fill_holes_plainly(labels, threshold))
+    filled = fill_holes_plainly(labels, threshold)
+    assert_labels_equal(fill_holes(labels, threshold), filled)
+    assert_labels_equal(native.clean(labels, 0, threshold), renumber(filled))
 
 
 @settings(max_examples=60)

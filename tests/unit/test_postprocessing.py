@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from cellbatch._native import watershed as native
+from cellbatch._native.library import load_library
+from cellbatch._native.watershed import KernelOptions
 from cellbatch.postprocessing import deep_watershed
-from cellbatch.postprocessing.maxima import disk, label_maxima
-from cellbatch.postprocessing.objects import drop_small_objects, euler_numbers, fill_holes, renumber
 from tests.labels_equal import assert_contiguous, assert_labels_equal
+from tests.reference import maxima as reference
+from tests.reference.maxima import disk
+from tests.reference.objects import drop_small_objects, euler_numbers, fill_holes, renumber
+
+LABEL_MAXIMA = (native.label_maxima, reference.label_maxima)
 
 
 def draw_cells(shape: tuple[int, int], centres: list[tuple[int, int]], radius: float) -> tuple[np.ndarray, np.ndarray]:
@@ -124,6 +130,7 @@ def test_bad_maps_are_refused(inner_distance, interior, error, match):
         ("interior_threshold", float("inf"), ValueError),
         ("interior_threshold", None, TypeError),
         ("maxima_smooth", -1, ValueError),
+        ("interior_smooth", 1e7, ValueError),
         ("interior_smooth", -1, ValueError),
         ("radius", -1, ValueError),
         ("radius", 1.5, TypeError),
@@ -147,7 +154,8 @@ def test_disk_holds_pixels_within_the_radius():
     assert disk(10).shape == (21, 21)
 
 
-def test_maxima_need_the_height_and_are_numbered_by_first_pixel():
+@pytest.mark.parametrize("label_maxima", LABEL_MAXIMA)
+def test_maxima_need_the_height_and_are_numbered_by_first_pixel(label_maxima):
     maxima = np.zeros((20, 40), np.float32)
     maxima[15, 5], maxima[4, 20], maxima[10, 35] = 1, 0.5, 0.05
     markers = label_maxima(maxima, 0.1, 2)
@@ -155,7 +163,8 @@ def test_maxima_need_the_height_and_are_numbered_by_first_pixel():
     assert (markers[4, 20], markers[15, 5], markers[10, 35]) == (1, 2, 0)
 
 
-def test_a_map_flatter_than_the_threshold_has_no_maxima():
+@pytest.mark.parametrize("label_maxima", LABEL_MAXIMA)
+def test_a_map_flatter_than_the_threshold_has_no_maxima(label_maxima):
     maxima = np.zeros((9, 9), np.float32)
     maxima[4, 4] = 0.25
     assert label_maxima(maxima, 0.25, 2).max() == 1
@@ -217,3 +226,38 @@ def test_renumber_closes_gaps_in_order():
     labels = grid_of("0305 7500")
     assert_labels_equal(renumber(labels), grid_of("0102 3200").astype(np.uint32))
     assert renumber(np.zeros((2, 2), np.int32)).max() == 0
+
+
+@pytest.mark.parametrize(("small", "holes"), [(0, 0), (2, 0), (0, 2), (3, 4), (0, 16)])
+def test_native_clean_up_equals_the_steps(small, holes):
+    for text in (
+        "01111 11011 11111 11121",
+        "1111111 1222221 1230321 1222221 1111111",
+        "11111 10111 11011 11111",
+        "0305 7500",
+        "1",
+        "0",
+        "1101",
+    ):
+        labels = grid_of(text)
+        expected = renumber(fill_holes(drop_small_objects(labels, small), holes))
+        assert_labels_equal(native.clean(labels, small, holes), expected)
+
+
+@pytest.mark.parametrize("build", ["plain", "x86_64_v3"])
+def test_every_build_gives_the_same_labels(build):
+    library = load_library("plain")
+    if build == "x86_64_v3" and not library.has_x86_64_v3():
+        pytest.skip("the processor does not run this build")
+    rng = np.random.default_rng(5)
+    maps = [ndimage.gaussian_filter(rng.random((90, 110)), 2).astype(np.float32) * 5 for _ in range(2)]
+    options = KernelOptions(0.05, 2.5, 1, 2, 2, 15, 15, build=build)
+    assert_labels_equal(
+        native.label_map(*maps, options)[0],
+        deep_watershed(*maps, maxima_threshold=0.05, interior_threshold=2.5, maxima_smooth=1),
+    )
+
+
+def test_kernels_that_were_not_built_are_named():
+    with pytest.raises(ImportError, match="no other build of the native kernels"):
+        load_library("other")

@@ -3,11 +3,21 @@
 import numpy as np
 import pytest
 
-from cellbatch.postprocessing import flooding
-from cellbatch.postprocessing.flooding import flood, flood_by_heap
+from cellbatch._native import watershed as native
 from tests.labels_equal import assert_labels_equal
+from tests.reference import flooding
+from tests.reference.flooding import flood, flood_by_heap
 
-FLOODS = (flood, flood_by_heap)
+
+def flood_natively(surface: np.ndarray, markers: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return native.flood(surface, markers, mask)[0]
+
+
+def flood_by_native_heap(surface: np.ndarray, markers: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return native.flood(surface, markers, mask, is_heap_forced=True)[0]
+
+
+FLOODS = (flood, flood_by_heap, flood_natively, flood_by_native_heap)
 
 
 def row(*values: float) -> np.ndarray:
@@ -74,3 +84,12 @@ def test_a_watershed_with_other_ties_is_found_out(monkeypatch):
     monkeypatch.setattr(flooding, "watershed", flood_by_heap)
     assert flooding._is_installed_watershed_exact()
     flooding._is_installed_watershed_exact.cache_clear()
+
+
+def test_ties_between_labels_are_counted_and_others_are_not():
+    everywhere = np.ones((1, 5), bool)
+    markers = np.array([[1, 0, 0, 0, 2]], np.int32)
+    assert native.flood(row(0, 0, 0, 0, 0), markers, everywhere)[1] > 0
+    assert native.flood(row(0, 1, 5, 2, 0), markers, everywhere)[1] == 0
+    # both neighbours of the ridge lie equally high, but the left one was queued first, from the lower pixel
+    assert native.flood(row(0, 1, 5, 1, 0.5), markers, everywhere)[1] == 0

@@ -1,15 +1,19 @@
 """Labels from the inner distance and interior maps of one compartment."""
 
+import logging
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
-from cellbatch.postprocessing.flooding import flood
-from cellbatch.postprocessing.maxima import label_maxima
-from cellbatch.postprocessing.objects import drop_small_objects, fill_holes, renumber
+from cellbatch._native.watershed import KernelOptions, label_map
 
 # Differences of such values are still finite in float32.
 _LARGEST = 1e38
+_TOO_MANY_PX = 1 << 31
+_MOST_THREADS = 256
+_WIDEST_SIGMA_PX = 1e4
+
+logger = logging.getLogger(__name__)
 
 
 def deep_watershed(
@@ -47,7 +51,8 @@ def deep_watershed(
     small_objects_threshold, fill_holes_threshold : float
         Objects and holes with fewer px go; 0 skips the step.
     threads : int or None
-        Most threads to use. Labels are the same for any number; this version uses one.
+        Most threads to use, at most one per 16 rows; None stands for one. Labels are the same for any number. The
+        interpreter's lock is released meanwhile.
 
     Returns
     -------
@@ -59,7 +64,10 @@ def deep_watershed(
     TypeError
         If a map does not hold real numbers, or an option is not a number of its kind.
     ValueError
-        If the maps are not 2-D, empty, of unequal shape or not finite, or an option is out of range.
+        If the maps are not 2-D, empty, of unequal shape, not finite or of 2³¹ px and more, or an option is out of
+        range.
+    MemoryError
+        If the intermediate maps, some 13 bytes per px, do not fit.
 
     References
     ----------
@@ -75,22 +83,29 @@ def deep_watershed(
     _check_number("maxima_threshold", maxima_threshold)
     if maxima_threshold == 0:
         raise ValueError("maxima_threshold must be greater than 0: every pixel would be a marker")
-    _check_number("maxima_smooth", maxima_smooth)
-    _check_number("interior_smooth", interior_smooth)
+    _check_number("maxima_smooth", maxima_smooth, highest=_WIDEST_SIGMA_PX)
+    _check_number("interior_smooth", interior_smooth, highest=_WIDEST_SIGMA_PX)
     _check_number("small_objects_threshold", small_objects_threshold)
     _check_number("fill_holes_threshold", fill_holes_threshold)
     _check_count("radius", radius, lowest=0)
     if threads is not None:
         _check_count("threads", threads, lowest=1)
-    surface = ndimage.gaussian_filter(surface, interior_smooth)
-    maxima = ndimage.gaussian_filter(maxima, maxima_smooth)
-    mask = surface > np.float32(interior_threshold)
-    markers = label_maxima(maxima, float(maxima_threshold), int(radius))
-    if not markers.any():
-        return np.zeros(maxima.shape, np.uint32)
-    labels = flood(-surface, markers, mask)
-    labels = drop_small_objects(labels, small_objects_threshold)
-    return renumber(fill_holes(labels, fill_holes_threshold))
+    if surface.size >= _TOO_MANY_PX:
+        raise ValueError(f"maps of {surface.shape} px are too large for 32-bit labels; take blocks of the image")
+    options = KernelOptions(
+        maxima_threshold=float(maxima_threshold),
+        interior_threshold=float(interior_threshold),
+        maxima_smooth=float(maxima_smooth),
+        interior_smooth=float(interior_smooth),
+        radius=min(int(radius), sum(surface.shape)),
+        small_objects_threshold=float(small_objects_threshold),
+        fill_holes_threshold=float(fill_holes_threshold),
+        threads=min(int(threads or 1), _MOST_THREADS),
+    )
+    labels, flooding = label_map(maxima, surface, options)
+    if flooding.undecided_px:
+        logger.debug("%d px hung on exact ties; one heap flooded the whole map", flooding.undecided_px)
+    return labels
 
 
 def _checked_map(name: str, values: ArrayLike) -> NDArray[np.float32]:
@@ -106,12 +121,12 @@ def _checked_map(name: str, values: ArrayLike) -> NDArray[np.float32]:
     return np.ascontiguousarray(head, np.float32)
 
 
-def _check_number(name: str, value: float, lowest: float = 0) -> None:
-    """Refuse an option that is not a finite number of at least `lowest`."""
+def _check_number(name: str, value: float, lowest: float = 0, highest: float = _LARGEST) -> None:
+    """Refuse an option that is not a number of `lowest` … `highest`."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, found {value!r}")
-    if not lowest <= value <= _LARGEST:
-        raise ValueError(f"{name} must be a number of at least {lowest:g}, found {value}")
+    if not lowest <= value <= highest:
+        raise ValueError(f"{name} must be a number of {lowest:g} … {highest:g}, found {value}")
 
 
 def _check_count(name: str, value: int, lowest: int) -> None:

@@ -64,12 +64,14 @@ def modelFolder(projectDir, model) {
     folder
 }
 
-// Fingerprint of all source files that a phase imports, directly or not.
+// Fingerprint of all source files that a phase imports, directly or not, and of the native kernels if it calls any.
 def codeOf(projectDir, phase) {
     def source = "${projectDir}/src/cellbatch"
     def modules = importsOf(source, ["cellbatch.cli", "cellbatch.phases.${phase}".toString()], [])
     def data = files("${source}/**.json")
-    (modules.sort().collect { name -> textOf(source, name) } + data.sort().collect { entry -> entry.text }).join('').md5()
+    def kernels = modules.any { name -> name.startsWith('cellbatch._native.') } ? files("${source}/_native/*.{cpp,hpp}") : []
+    def texts = modules.sort().collect { name -> textOf(source, name) }
+    (texts + (data.sort() + kernels.sort()).collect { entry -> entry.text }).join('').md5()
 }
 
 def importsOf(source, pending, seen) {

@@ -1,0 +1,179 @@
+// The kernels as plain C functions: pointers in, status out, no exception and no state beyond a call.
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <new>
+#include <stdexcept>
+
+#include "gaussian.hpp"
+#include "maxima.hpp"
+#include "objects.hpp"
+#include "watershed.hpp"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+using namespace cellbatch;
+
+namespace {
+
+enum Status : int32_t { kDone = 0, kNoMemory = 1, kFailed = 2 };
+
+template <class Work>
+int32_t guard(Work&& work) {
+    try {
+        work();
+        return kDone;
+    } catch (const std::bad_alloc&) {
+        return kNoMemory;
+    } catch (...) {
+        return kFailed;
+    }
+}
+
+// Memory for an intermediate map, left uninitialised.
+template <class Value>
+std::unique_ptr<Value[]> allocate(Shape shape) {
+    return std::unique_ptr<Value[]>(new Value[shape.size()]);
+}
+
+}  // namespace
+
+#pragma GCC visibility push(default)
+extern "C" {
+
+struct SmoothingKernel {
+    const double* weights;
+    int32_t radius;  // -1: the map is taken as it is
+};
+
+struct WatershedOptions {
+    double maxima_threshold;
+    double small_objects_threshold;
+    double fill_holes_threshold;
+    SmoothingKernel maxima_kernel;
+    SmoothingKernel interior_kernel;
+    float interior_threshold;
+    int32_t radius;
+    int32_t threads;
+    int32_t is_heap_forced;
+};
+
+struct WatershedReport {
+    int64_t undecided_px;  // that hung on ties and made the heap do the flood again
+    int64_t basins;
+    int64_t markers;
+};
+
+// Whether the processor runs code built for x86-64-v3.
+int32_t has_x86_64_v3() {
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+    const bool has_f16c_movbe = (c >> 29 & 1) && (c >> 22 & 1);
+    if (!__get_cpuid(0x80000001, &a, &b, &c, &d)) return 0;
+    const bool has_lzcnt = c >> 5 & 1;
+    __builtin_cpu_init();
+    return has_f16c_movbe && has_lzcnt && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+#else
+    return 0;
+#endif
+}
+
+int32_t smooth_map(const float* source, int64_t height, int64_t width, const SmoothingKernel* kernel, int32_t threads,
+                   float* target) {
+    return guard([&] { smooth(source, {height, width}, {kernel->weights, kernel->radius}, threads, target); });
+}
+
+// Labels of all maxima of a map.
+int32_t label_maxima(const float* maxima, int64_t height, int64_t width, double threshold, int32_t radius,
+                     int32_t threads, int32_t* labels) {
+    return guard([&] {
+        const Shape shape{height, width};
+        const float everywhere = -std::numeric_limits<float>::infinity();
+        auto scratch = allocate<uint8_t>(shape);
+        const auto runs = find_maxima(maxima, maxima, everywhere, shape, {threshold, radius}, threads, scratch.get());
+        std::memset(labels, 0, shape.size() * sizeof *labels);
+        for (const Run& run : runs) std::fill(labels + run.y * width + run.x0, labels + run.y * width + run.x1, run.label);
+    });
+}
+
+// Labels by any markers, within the pixels above -infinity. Reports how many pixels the graph of basins left undecided.
+int32_t flood_map(const float* surface, const int32_t* markers, int64_t height, int64_t width, int32_t threads,
+                  int32_t is_heap_forced, int32_t* labels, int64_t* undecided_px) {
+    return guard([&] {
+        const Shape shape{height, width};
+        const float outside = -std::numeric_limits<float>::infinity();
+        std::vector<Run> runs;
+        for (int32_t y = 0; y < height; ++y)
+            for (int32_t x = 0; x < width; ++x)
+                if (const int32_t label = markers[y * width + x]) runs.push_back({y, x, x + 1, label});
+        *undecided_px = 0;
+        if (!is_heap_forced) {
+            auto directions = allocate<uint8_t>(shape);
+            const BasinMap map = flood_by_basins(surface, outside, shape, runs, threads, directions.get(), labels);
+            *undecided_px = map.undecided;
+            for (int64_t i = 0; i < shape.size(); ++i) labels[i] = map.basins[labels[i]].label;
+        }
+        if (is_heap_forced || *undecided_px) flood_by_heap(surface, outside, shape, runs, labels);
+    });
+}
+
+// Small objects, holes and numbers, on labels 0 ... label_count.
+int32_t clean_labels(int32_t* labels, int64_t height, int64_t width, int32_t label_count, double small_objects_threshold,
+                     double fill_holes_threshold, int32_t threads) {
+    return guard([&] {
+        clean_objects(labels, {height, width}, {}, label_count, {small_objects_threshold, fill_holes_threshold}, threads);
+    });
+}
+
+int32_t deep_watershed(const float* inner_distance, const float* interior, int64_t height, int64_t width,
+                       const WatershedOptions* options, int32_t* labels, WatershedReport* report) {
+    return guard([&] {
+        const Shape shape{height, width};
+        const int threads = options->threads;
+        *report = {0, 0, 0};
+        auto smoothed = [&](const float* map, SmoothingKernel kernel) {
+            std::unique_ptr<float[]> target;
+            if (kernel.radius >= 0) {
+                target = allocate<float>(shape);
+                smooth(map, shape, {kernel.weights, kernel.radius}, threads, target.get());
+            }
+            return target;
+        };
+        const auto smooth_interior = smoothed(interior, options->interior_kernel);
+        const float* surface = smooth_interior ? smooth_interior.get() : interior;
+        auto scratch = allocate<uint8_t>(shape);
+        std::vector<Run> markers;
+        {
+            const auto smooth_maxima = smoothed(inner_distance, options->maxima_kernel);
+            const float* maxima = smooth_maxima ? smooth_maxima.get() : inner_distance;
+            markers = find_maxima(maxima, surface, options->interior_threshold, shape,
+                                  {options->maxima_threshold, options->radius}, threads, scratch.get());
+        }
+        int32_t label_count = 0;
+        for (const Run& run : markers) label_count = std::max(label_count, run.label);
+        report->markers = label_count;
+        std::vector<Basin> basins;
+        if (!options->is_heap_forced) {
+            BasinMap map = flood_by_basins(surface, options->interior_threshold, shape, markers, threads, scratch.get(),
+                                           labels);
+            report->undecided_px = map.undecided;
+            basins = std::move(map.basins);
+            report->basins = static_cast<int64_t>(basins.size()) - 1;
+        }
+        if (options->is_heap_forced || report->undecided_px) {
+            basins.clear();
+            scratch.reset();
+            flood_by_heap(surface, options->interior_threshold, shape, markers, labels);
+        }
+        clean_objects(labels, shape, basins, label_count, {options->small_objects_threshold, options->fill_holes_threshold},
+                      threads);
+    });
+}
+
+}  // extern "C"
+#pragma GCC visibility pop

@@ -1,0 +1,92 @@
+"""Loads the build of the kernels that suits the processor."""
+
+import ctypes
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+PLAIN = "plain"
+X86_64_V3 = "x86_64_v3"
+
+
+class SmoothingKernel(ctypes.Structure):
+    """Half of a symmetric kernel; radius -1 stands for no smoothing."""
+
+    _fields_ = [("weights", ctypes.c_void_p), ("radius", ctypes.c_int32)]
+
+
+class WatershedOptions(ctypes.Structure):
+    """Options of ``deep_watershed`` as the kernels take them."""
+
+    _fields_ = [
+        ("maxima_threshold", ctypes.c_double),
+        ("small_objects_threshold", ctypes.c_double),
+        ("fill_holes_threshold", ctypes.c_double),
+        ("maxima_kernel", SmoothingKernel),
+        ("interior_kernel", SmoothingKernel),
+        ("interior_threshold", ctypes.c_float),
+        ("radius", ctypes.c_int32),
+        ("threads", ctypes.c_int32),
+        ("is_heap_forced", ctypes.c_int32),
+    ]
+
+
+class WatershedReport(ctypes.Structure):
+    """What happened on the way to the labels."""
+
+    _fields_ = [("undecided_px", ctypes.c_int64), ("basins", ctypes.c_int64), ("markers", ctypes.c_int64)]
+
+
+_POINTER, _SIZE, _COUNT, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_double
+_SIGNATURES = {
+    "has_x86_64_v3": [],
+    "smooth_map": [_POINTER, _SIZE, _SIZE, ctypes.POINTER(SmoothingKernel), _COUNT, _POINTER],
+    "label_maxima": [_POINTER, _SIZE, _SIZE, _NUMBER, _COUNT, _COUNT, _POINTER],
+    "flood_map": [_POINTER, _POINTER, _SIZE, _SIZE, _COUNT, _COUNT, _POINTER, ctypes.POINTER(ctypes.c_int64)],
+    "clean_labels": [_POINTER, _SIZE, _SIZE, _COUNT, _NUMBER, _NUMBER, _COUNT],
+    "deep_watershed": [
+        _POINTER,
+        _POINTER,
+        _SIZE,
+        _SIZE,
+        ctypes.POINTER(WatershedOptions),
+        _POINTER,
+        ctypes.POINTER(WatershedReport),
+    ],
+}
+
+
+@cache
+def load_library(build: str | None = None) -> ctypes.CDLL:
+    """Load the kernels; calls into them release the interpreter's lock.
+
+    Parameters
+    ----------
+    build : {None, "plain", "x86_64_v3"}
+        None takes the fastest one that the processor runs.
+
+    Raises
+    ------
+    ImportError
+        If the kernels have not been built.
+    """
+    if build is None:
+        plain = load_library(PLAIN)
+        return load_library(X86_64_V3) if _find(X86_64_V3) and plain.has_x86_64_v3() else plain
+    path = _find(build)
+    if path is None:
+        raise ImportError(
+            f"no {build} build of the native kernels in {Path(__file__).parent}; build them with "
+            "`pip install --no-build-isolation --editable .` in the project's folder"
+        )
+    library = ctypes.CDLL(str(path))
+    for name, arguments in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, ctypes.c_int32
+    return library
+
+
+def _find(build: str) -> Path | None:
+    """Path of a build, if it is there."""
+    candidates = (Path(__file__).with_name(f"_kernels_{build}{suffix}") for suffix in EXTENSION_SUFFIXES)
+    return next((path for path in candidates if path.exists()), None)
