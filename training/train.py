@@ -1,0 +1,266 @@
+"""Train the demo network: ``python training/train.py --nuclei ../shared/data/training/dsb2018_fluorescence.npz``.
+
+One command, seeded, with a log (``train.csv``) and checkpoints in the run folder; started again it goes on from the
+last checkpoint. The trained weights are written as NPZ for ``export.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from fields import Field, Recipe, load_fields, nuclei_names
+from network import INPUT_SHAPE, build_network, save_weights
+from targets import BACKGROUND, BOUNDARY
+
+HERE = Path(__file__).parent
+DISTANCE_WEIGHT = 12.0
+BOUNDARY_WEIGHT = 2.0
+OUTSIDE_PX = 96
+SETTLING_STEPS = 80
+LOG = logging.getLogger("train")
+
+Sample = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Settings of a run; ``nuclei`` is the archive of real nuclei, without which only drawn tissue is used."""
+
+    nuclei: Path | None
+    cache: Path
+    run: Path
+    seed: int = 20
+    steps: int = 1950
+    batch: int = 8
+    drawn_fields: int = 280
+    real_fields: int = 200
+    real_share: float = 0.45
+    peak_rate: float = 3e-3
+    log_every: int = 20
+    check_every: int = 250
+
+
+def make_recipes(options: TrainingOptions, split: str, drawn: int, real: int) -> list[Recipe]:
+    """List a split's fields.
+
+    Parameters
+    ----------
+    options : TrainingOptions
+        Seed and archive.
+    split : str
+        ``train``, ``validation`` or ``test``.
+    drawn, real : int
+        Numbers of fields; real images are taken in turn, each time at another scale and with other membranes.
+
+    Returns
+    -------
+    list of Recipe
+        Drawn ones first.
+    """
+    recipes = [Recipe("drawn", split, index, options.seed) for index in range(drawn)]
+    if options.nuclei is not None:
+        names = nuclei_names(options.nuclei, split)
+        order = np.random.default_rng(options.seed).permutation(len(names))
+        for index in range(real):
+            name = names[order[index % len(names)]]
+            recipes.append(Recipe("real", split, index, options.seed, f"{options.nuclei}#{name}"))
+    return recipes
+
+
+def draw_sample(field: Field, rng: np.random.Generator) -> Sample:
+    """Cut one network input with its answers from a field, turned, flipped, with another contrast and noise.
+
+    Parameters
+    ----------
+    field : Field
+        The field; a side shorter than the input is completed by reflection, as inference does, and others at times
+        by zeros.
+    rng : numpy.random.Generator
+        Source of all choices.
+
+    Returns
+    -------
+    image : (256, 256, 2) float32
+    distance : (256, 256, 2) float32
+    classes : (256, 256, 2) int32
+    has_answer : (2,) float32
+        0 where a compartment's answers are unknown.
+    """
+    arrays = [field.image, field.distance, field.classes]
+    size = INPUT_SHAPE[0]
+    shape = field.image.shape[:2]
+    if min(shape) < size:
+        short = [max(size - n, 0) for n in shape]
+        padding = [(n // 2, n - n // 2) for n in short]
+        arrays = [np.pad(a, [*padding, (0, 0)], mode="reflect") for a in arrays]
+    if rng.random() < 0.4:
+        # inference lays zeros around an image, up to half a stride
+        around = [(OUTSIDE_PX, OUTSIDE_PX) if n >= size else (0, 0) for n in shape]
+        fills = (0, 0, BACKGROUND)
+        arrays = [np.pad(a, [*around, (0, 0)], constant_values=v) for a, v in zip(arrays, fills, strict=True)]
+    y, x = (int(rng.integers(0, n - size + 1)) for n in arrays[0].shape[:2])
+    arrays = [a[y : y + size, x : x + size] for a in arrays]
+    turns, is_flipped = int(rng.integers(4)), rng.random() < 0.5
+    arrays = [np.rot90(a, turns)[:, :: -1 if is_flipped else 1] for a in arrays]
+    image = arrays[0].astype(np.float32)
+    if rng.random() < 0.4:
+        image = image ** np.exp(rng.normal(0, 0.15, 2)).astype(np.float32)
+    if rng.random() < 0.3:
+        image = image + rng.normal(0, rng.uniform(0, 0.05), image.shape).astype(np.float32) * (image > 0)
+    has_answer = np.array([field.has_whole_cell, True], np.float32)
+    return image, arrays[1].astype(np.float32), arrays[2].astype(np.int32), has_answer
+
+
+def draw_batches(fields: list[Field], options: TrainingOptions, first_step: int) -> Iterator[list[np.ndarray]]:
+    """Endless batches; each step has random numbers of its own, so that a resumed run sees the same ones."""
+    is_real = np.arange(len(fields)) >= min(options.drawn_fields, len(fields))
+    share = np.where(is_real, options.real_share, 1 - options.real_share if is_real.any() else 1.0)
+    # a field counts by its area, so that small ones are not seen too often
+    area = np.array([max(field.image.shape[0] * field.image.shape[1], 2**16) for field in fields], float)
+    weight = share * area / np.where(is_real, area[is_real].sum(), area[~is_real].sum())
+    step = first_step
+    while True:
+        rng = np.random.default_rng([options.seed, 1000, step])
+        chosen = rng.choice(len(fields), options.batch, p=weight / weight.sum())
+        yield [np.stack(part) for part in zip(*(draw_sample(fields[i], rng) for i in chosen), strict=True)]
+        step += 1
+
+
+def loss_of(outputs: list[Any], distance: Any, classes: Any, has_answer: Any) -> Any:
+    """Mean over pixels of squared distance error and weighted cross entropy, over compartments with answers.
+
+    Parameters
+    ----------
+    outputs : list of (N, Y, X, C) tensors
+        The four heads.
+    distance, classes, has_answer : tensors
+        Answers as ``draw_sample`` makes them, with a leading batch axis.
+
+    Returns
+    -------
+    tensor
+        One number.
+    """
+    total = 0.0
+    for index in range(2):
+        predicted, probability = outputs[2 * index][..., 0], outputs[2 * index + 1]
+        truth = classes[..., index]
+        picked = tf.gather(probability, truth, batch_dims=3)
+        weight = tf.where(truth == BOUNDARY, BOUNDARY_WEIGHT, 1.0)
+        error = DISTANCE_WEIGHT * tf.square(predicted - distance[..., index])
+        error -= weight * tf.math.log(tf.clip_by_value(picked, 1e-6, 1.0))
+        total += tf.reduce_sum(tf.reduce_mean(error, axis=(1, 2)) * has_answer[:, index])
+    return total / tf.reduce_sum(has_answer)
+
+
+def fit(model: Any, train: list[Field], validation: list[Field], options: TrainingOptions) -> None:
+    """Train in place; the last weights are averages over the last few hundred steps.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network.
+    train, validation : list of Field
+        What is learned from, and what is only watched.
+    options : TrainingOptions
+        Settings.
+    """
+    warm = max(options.steps // 20, 1)
+    rate = keras.optimizers.schedules.CosineDecay(
+        1e-5, options.steps - warm, warmup_target=options.peak_rate, warmup_steps=warm
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, clipnorm=2.0, use_ema=True, ema_momentum=0.99)
+    optimizer.build(model.trainable_variables)
+    done = tf.Variable(0, dtype=tf.int64)
+    state = tf.train.Checkpoint(model=model, optimizer=optimizer, done=done)
+    checkpoints = tf.train.CheckpointManager(state, str(options.run / "checkpoints"), max_to_keep=2)
+    checkpoints.restore_or_initialize()
+
+    @tf.function
+    def learn(image: Any, distance: Any, classes: Any, has_answer: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = loss_of(model(image, training=True), distance, classes, has_answer)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    batches = draw_batches(train, options, int(done.numpy()))
+    started, recent = time.monotonic(), []
+    for step in range(int(done.numpy()) + 1, options.steps + 1):
+        recent.append(float(learn(*next(batches))))
+        if step % options.log_every == 0 or step == options.steps:
+            _report(options, step, time.monotonic() - started, float(np.mean(recent)), None)
+            recent = []
+        if step % options.check_every == 0 or step == options.steps:
+            done.assign(step)
+            checkpoints.save()
+            _report(options, step, time.monotonic() - started, None, _check(model, validation, options))
+    optimizer.finalize_variable_values(model.trainable_variables)
+    # averaged weights need statistics of their own
+    for _ in range(SETTLING_STEPS):
+        model(next(batches)[0], training=True)
+    _report(options, options.steps, time.monotonic() - started, None, _check(model, validation, options))
+
+
+def _check(model: Any, validation: list[Field], options: TrainingOptions) -> float:
+    """Loss on fixed cuts of the validation fields."""
+    losses = []
+    for index in range(0, len(validation), options.batch):
+        rng = np.random.default_rng([options.seed, 2000, index])
+        samples = [draw_sample(field, rng) for field in validation[index : index + options.batch]]
+        image, *answers = (np.stack(part) for part in zip(*samples, strict=True))
+        losses.append(float(loss_of(model(image, training=False), *answers)))
+    return float(np.mean(losses)) if losses else float("nan")
+
+
+def _report(options: TrainingOptions, step: int, seconds: float, loss: float | None, checked: float | None) -> None:
+    """One line to the log and one to the table."""
+    values = [step, round(seconds, 1), *("" if v is None else round(v, 5) for v in (loss, checked))]
+    path = options.run / "train.csv"
+    is_new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([["step", "seconds", "loss", "validation_loss"]] * is_new + [values])
+    bar = "#" * (30 * step // options.steps)
+    word, value = ("loss", loss) if loss is not None else ("validation loss", checked)
+    LOG.info("[%-30s] step %d/%d  %.0f s  %s %.4f", bar, step, options.steps, seconds, word, value)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description="Train the demo network.")
+    parser.add_argument("--nuclei", type=Path, help="NPZ of real nuclei (see README); drawn tissue only without it")
+    parser.add_argument("--cache", type=Path, default=HERE / "cache", help="folder for prepared fields")
+    parser.add_argument("--run", type=Path, default=HERE / "runs" / "demo", help="folder for log and checkpoints")
+    parser.add_argument("--weights", type=Path, default=HERE / "demo.weights.npz", help="file to write")
+    for name in ("seed", "steps", "drawn_fields", "real_fields"):
+        parser.add_argument(f"--{name}", type=int, default=getattr(TrainingOptions, name))
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    weights = args.__dict__.pop("weights")
+    options = TrainingOptions(**vars(args))
+    options.run.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(options.seed)
+    train_recipes = make_recipes(options, "train", options.drawn_fields, options.real_fields)
+    LOG.info("preparing %d training fields", len(train_recipes))
+    train = list(load_fields(train_recipes, options.cache))
+    validation = list(load_fields(make_recipes(options, "validation", 24, 24), options.cache))
+    model = build_network()
+    LOG.info("training %d parameters on %d fields", model.count_params(), len(train))
+    fit(model, train, validation, options)
+    save_weights(model, weights)
+    LOG.info("weights written to %s", weights)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
