@@ -44,7 +44,10 @@ pipeline: $(VENV)/.stamp-test setup ## the tests that run Nextflow
 	@python -m pytest $(WORKFLOW_OPTIONS) tests/pipeline
 
 bench: $(VENV)/.stamp-test setup ## measure what the documentation says about speed
-	@for script in benchmarks/bench_*.py; do python "$$script"; done
+	@for name in founding_table small_images memory; do \
+	    rm -rf "results/benchmarks/$$name"; \
+	    python "benchmarks/$$name.py" --outdir "results/benchmarks/$$name"; \
+	done
 
 lock: $(VENV)/.stamp-test ## resolve the dependencies again and write requirements/*.txt
 	@bash setup/lock_requirements.sh

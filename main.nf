@@ -16,8 +16,8 @@ workflow {
         error("--input is missing: give a samplesheet (CSV with the columns sample, image, …), or try -profile test")
     }
     def samplesheet = file(params.input, glob: false)
-    if (!samplesheet.exists()) {
-        error("--input: no samplesheet ${params.input}; correct the path")
+    if (!samplesheet.exists() || samplesheet.isDirectory()) {
+        error("--input: no samplesheet ${params.input}; give the path of a CSV file")
     }
     def rows = stageRows(samplesheet)
     def model = modelFolder(projectDir, params.model)
@@ -47,18 +47,21 @@ workflow {
             def files = batch.rows.collectMany { row ->
                 rows[row].files.findAll { cell -> cell.state == 'staged' }.collect { cell -> cell.file }
             }
-            [batch.meta, batch.record, files]
+            [batch.meta, batch.record, batch.measured, files]
         }
-    ch_records = ch_batches.map { meta, record, _files -> [meta, record] }
+    ch_segmented = ch_batches.map { meta, record, _measured, files -> [meta, record, files] }
+    ch_records = ch_batches.map { meta, record, _measured, _files -> [meta, record] }
+    ch_measured = ch_batches.map { meta, _record, measured, files -> [meta, measured, files] }
 
     // nothing heavy starts before the plan has found every input right
     PREPARE_MODEL(PLAN_BATCHES.out.batches.map { _batches -> model }, model_entries.toString().md5(), codeOf(projectDir, 'prepare_model'))
-    ch_manifest = PREPARE_MODEL.out.manifest
+    // as text, which is the same however often it is prepared
+    ch_manifest = PREPARE_MODEL.out.manifest.map { manifest -> manifest.text.trim() }
 
-    PREPROCESS_IMAGES(ch_batches, ch_manifest, codeOf(projectDir, 'preprocess_images'))
+    PREPROCESS_IMAGES(ch_segmented, ch_manifest, codeOf(projectDir, 'preprocess_images'))
     INFER_TILES(PREPROCESS_IMAGES.out.pixels, PREPARE_MODEL.out.model, codeOf(projectDir, 'infer_tiles'))
     POSTPROCESS_LABELS(ch_records.join(INFER_TILES.out.heads), ch_manifest, codeOf(projectDir, 'postprocess_labels'))
-    MEASURE_CELLS(ch_batches.join(POSTPROCESS_LABELS.out.labels), codeOf(projectDir, 'measure_cells'))
+    MEASURE_CELLS(ch_measured.join(POSTPROCESS_LABELS.out.labels), codeOf(projectDir, 'measure_cells'))
 
     ch_timings = PREPROCESS_IMAGES.out.timings.mix(
         INFER_TILES.out.timings,

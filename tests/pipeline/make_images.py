@@ -49,13 +49,14 @@ def make_faults(folder: Path) -> None:
 def make_names(folder: Path) -> None:
     """File names that shells and globs would take apart, a BOM, CRLF, a quoted recipe and an extra column."""
     names = ["[a] *.ome.tif", "it's $(touch pwned) `id`.ome.tif", 'Ω é " &.ome.tif']
-    rows = ["sample,image,nuclear_channel,membrane_channel,patient"]
+    rows = ["patient,sample,image,nuclear_channel,membrane_channel"]
     for i, name in enumerate(names):
         write_image(folder / name, i, **MPP)
         quoted = name.replace('"', '""')
-        rows.append(f'odd_{i},"{quoted}",DAPI,"max(DAPI,CD45)",p{i}')
+        patient = f"p{i}" if i else ""
+        rows.append(f'{patient},odd_{i},"{quoted}",DAPI,"max(DAPI,CD45)"')
     sheet = "\ufeff" + "\r\n".join(rows) + "\r\n"
-    (folder / "samplesheet.csv").write_bytes(sheet.encode())
+    (folder / "my sheet.csv").write_bytes(sheet.encode())
 
 
 def make_empty(folder: Path) -> None:

@@ -14,12 +14,12 @@ from cellbatch.io.tables import read_table
 from cellbatch.phases.infer_tiles import InferenceOptions, infer_batch
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
 from cellbatch.phases.plan_batches import check_parameters, plan_batches, write_plan
-from cellbatch.phases.postprocess_labels import postprocess_labels
+from cellbatch.phases.postprocess_labels import make_labels, postprocess_labels
 from cellbatch.phases.prepare_model import find_model, prepare_model
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.phases.samples import map_samples, read_batch
-from cellbatch.spec import Batch, SampleSpec
-from tests.labels_equal import assert_labels_equal
+from cellbatch.spec import Batch, SampleSpec, WatershedOptions
+from tests.labels_equal import assert_contiguous, assert_labels_equal
 
 MPP = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
 HEADER = "sample,image,nuclear_image,membrane_image,nuclear_channel,membrane_channel,image_mpp"
@@ -185,6 +185,50 @@ def test_all_faults_are_told_at_once(launch, tmp_path):
         assert told in line
 
 
+def test_a_word_in_an_unknown_column_stays_out_of_the_segmentation(launch):
+    launch.rows[0] += ",patient"
+    launch.write("a.ome.tif", 1, **MPP)
+    launch.add("a,a.ome.tif,,,0,1,,p7")
+    (batch,), _ = launch.plan()
+    assert batch["record"]["samples"][0]["columns"] == {}
+    assert batch["measured"]["samples"][0]["columns"] == {"patient": "p7"}
+
+
+def test_a_channel_of_a_file_that_is_not_named_is_an_error(launch):
+    launch.write("a.ome.tif", 1, **MPP)
+    launch.add("a,,a.ome.tif,,DAPI,CD45,")
+    with pytest.raises(InputError, match="membrane_channel is 'CD45', but membrane_image is empty"):
+        launch.plan()
+
+
+def test_pixel_sizes_that_contradict_each_other_are_an_error(launch):
+    launch.write("n.ome.tif", 1, **MPP)
+    launch.write("m.ome.tif", 1, PhysicalSizeX=0.25, PhysicalSizeY=0.25)
+    launch.add("a,,n.ome.tif,m.ome.tif,DAPI,CD45,")
+    with pytest.raises(InputError, match=r"nuclear 0\.5 um/px, membrane 0\.25 um/px"):
+        launch.plan()
+
+
+def test_an_image_without_a_pixel_at_the_models_size_is_an_error(launch, tmp_path):
+    tifffile.imwrite(tmp_path / "dot.tif", np.ones((1, 1), np.uint8))
+    launch.add("a,dot.tif,,,,,0.1")
+    with pytest.raises(InputError, match=r"sample a.*1x1 px at 0\.1 µm/px has no pixel left"):
+        launch.plan()
+
+
+def test_labels_have_no_gaps_where_the_image_is_coarser_than_the_model():
+    heads = {"inner_distance": np.zeros((64, 64), np.float32), "interior": np.zeros((64, 64), np.float32)}
+    for y in range(4, 64, 8):
+        for x in range(4, 64, 8):
+            heads["inner_distance"][y, x] = 1
+            heads["interior"][y - 3 : y + 4, x - 3 : x + 4] = 1
+    options = WatershedOptions(interior_smooth=0)
+    assert make_labels(heads, options, (64, 64)).max() == 64
+    labels = make_labels(heads, options, (5, 5))
+    assert_contiguous(labels)
+    assert 10 < labels.max() < 26
+
+
 def test_a_parameter_stands_in_for_an_empty_cell(launch):
     launch.write("a.ome.tif", 1)
     launch.add("a,a.ome.tif,,,,,")
@@ -216,6 +260,7 @@ def test_plan_files_are_for_machines_and_people(launch, tmp_path):
     write_plan(batches, plan, tmp_path / "plan")
     (line,) = (tmp_path / "plan/batches.jsonl").read_text(encoding="utf-8").splitlines()
     written = json.loads(line)
+    assert json.loads(written["measured"]) == json.loads(json.dumps(batches[0]["measured"]))
     assert json.loads(written["record"]) == json.loads(json.dumps(batches[0]["record"]))
     assert (written["meta"], written["rows"]) == (batches[0]["meta"], [0])
     assert json.loads((tmp_path / "plan/plan.json").read_text(encoding="utf-8"))["samples"] == 1

@@ -1,7 +1,7 @@
 process INFER_TILES {
     tag "${meta.id} (${meta.images})"
     label 'process_gpu'
-    memory { "${meta.memory.infer * (task.exitStatus == 137 ? task.attempt : 1)} MB" }
+    memory { "${meta.memory.infer * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
 
     input:
     tuple val(meta), path(pixels)

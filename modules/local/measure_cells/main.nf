@@ -1,7 +1,7 @@
 process MEASURE_CELLS {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
-    memory { "${meta.memory.measure * (task.exitStatus == 137 ? task.attempt : 1)} MB" }
+    memory { "${meta.memory.measure * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
 
     input:
     tuple val(meta), val(record), path(images, stageAs: 'images/?/*'), path(labels, stageAs: 'labels/*')

@@ -2,7 +2,7 @@ process PLAN_BATCHES {
     label 'process_single'
 
     input:
-    path samplesheet
+    path samplesheet, stageAs: 'samplesheet.csv'
     path images, stageAs: 'images/?/*'
     path model, stageAs: 'model'
     path schema
@@ -18,12 +18,12 @@ process PLAN_BATCHES {
     script:
     """
     # code ${code}
-    plan_batches.py --samplesheet '${samplesheet}' --images images --model model --schema '${schema}' --outdir plan ${task.ext.args ?: ''}
+    plan_batches.py --samplesheet samplesheet.csv --images images --model model --schema '${schema}' --outdir plan ${task.ext.args ?: ''}
     """
 
     stub:
     """
     # code ${code}
-    plan_batches.py --samplesheet '${samplesheet}' --images images --model model --schema '${schema}' --outdir plan ${task.ext.args ?: ''}
+    plan_batches.py --samplesheet samplesheet.csv --images images --model model --schema '${schema}' --outdir plan ${task.ext.args ?: ''}
     """
 }

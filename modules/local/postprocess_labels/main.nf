@@ -1,11 +1,11 @@
 process POSTPROCESS_LABELS {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
-    memory { "${meta.memory.postprocess * (task.exitStatus == 137 ? task.attempt : 1)} MB" }
+    memory { "${meta.memory.postprocess * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
 
     input:
     tuple val(meta), val(record), path(heads)
-    path manifest, stageAs: 'model/*'
+    val manifest
     val code
 
     output:
@@ -18,6 +18,10 @@ process POSTPROCESS_LABELS {
     cat > batch.json <<'END_OF_RECORD'
     ${record}
     END_OF_RECORD
+    mkdir model
+    cat > model/manifest.json <<'END_OF_MANIFEST'
+    ${manifest}
+    END_OF_MANIFEST
     postprocess_labels.py --batch batch.json --heads '${heads}' --model model --outdir labels \\
         --timings '${meta.id}.postprocess.timings.csv' --processes ${task.cpus} ${task.ext.args ?: ''}
     """

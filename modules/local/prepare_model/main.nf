@@ -14,8 +14,7 @@ process PREPARE_MODEL {
     script:
     """
     # source ${fingerprint} code ${code}
-    prepare_model.py --source source --output model ${task.ext.args ?: ''}
-    cp model/manifest.json manifest.json
+    prepare_model.py --source source --output model --manifest manifest.json ${task.ext.args ?: ''}
     """
 
     stub:

@@ -1,11 +1,11 @@
 process PREPROCESS_IMAGES {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
-    memory { "${meta.memory.preprocess * (task.exitStatus == 137 ? task.attempt : 1)} MB" }
+    memory { "${meta.memory.preprocess * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
 
     input:
     tuple val(meta), val(record), path(images, stageAs: 'images/?/*')
-    path manifest, stageAs: 'model/*'
+    val manifest
     val code
 
     output:
@@ -18,6 +18,10 @@ process PREPROCESS_IMAGES {
     cat > batch.json <<'END_OF_RECORD'
     ${record}
     END_OF_RECORD
+    mkdir model
+    cat > model/manifest.json <<'END_OF_MANIFEST'
+    ${manifest}
+    END_OF_MANIFEST
     preprocess_images.py --batch batch.json --images images --model model --output '${meta.id}.pixels.zip' \\
         --timings '${meta.id}.preprocess.timings.csv' --processes ${task.cpus} ${task.ext.args ?: ''}
     """

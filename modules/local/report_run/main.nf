@@ -5,7 +5,7 @@ process REPORT_RUN {
     path summaries, stageAs: 'summaries/*'
     path timings, stageAs: 'timings/*'
     path plan
-    path manifest, stageAs: 'model/*'
+    val manifest
     path config
     val code
     stdin
@@ -20,6 +20,10 @@ process REPORT_RUN {
     script:
     """
     # code ${code}
+    mkdir model
+    cat > model/manifest.json <<'END_OF_MANIFEST'
+    ${manifest}
+    END_OF_MANIFEST
     report_run.py --summaries summaries --timings timings --plan '${plan}' --model model \\
         --config '${config}' --outdir . ${task.ext.args ?: ''}
     """

@@ -103,8 +103,7 @@ def open_picture(path: Path, name: str, options: ReadOptions) -> ArrayReader:
                 pixels = np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)
                 return _array_reader(name, pixels, kind, ["R", "G", "B"], named=True)
             if mode not in GREY_MODES:
-                remedy = "run with --allow_rgb or " if mode in ("RGB", "RGBA") else ""
-                raise InputError(f"{name}: is a {mode} picture, expected grey values; {remedy}convert it to grey")
+                raise InputError(f"{name}: is a {mode} picture, expected grey values; convert it to grey")
             return _array_reader(name, np.asarray(picture).astype(GREY_MODES[mode], copy=False), kind)
     except InputError:
         raise

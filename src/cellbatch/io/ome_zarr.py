@@ -193,7 +193,7 @@ def _check_axes(name: str, axes: str, shape: tuple[int, ...]) -> None:
             kind = {"z": "z-stack", "t": "time series"}[axis]
             raise InputError(
                 f"{name}: is a {kind} of {size} planes, expected one plane per channel; "
-                "choose one with --z_plane or --projection, or write a 2-D image"
+                "write the plane or projection that you want as a 2-D image"
             )
         if size > 1 and axis not in "cyx":
             raise InputError(f"{name}: has an axis {axis!r} of length {size}, expected c, y and x; write a 2-D image")

@@ -167,7 +167,7 @@ def _samples(name: str, page: tifffile.TiffPage, options: ReadOptions) -> range:
     if not options.allow_rgb:
         raise InputError(
             f"{name}: is an RGB colour image, expected fluorescence channels; "
-            "if its colours are what you want as channels, run with --allow_rgb"
+            "write the stains or colours that you want as separate channels"
         )
     return range(3)
 
@@ -179,7 +179,7 @@ def _channel_count(name: str, series: tifffile.TiffPageSeries) -> int:
         if axis in AXIS_WORDS:
             raise InputError(
                 f"{name}: is a {AXIS_WORDS[axis]} of {size} planes, expected one plane per channel; "
-                "choose one with --z_plane or --projection, or write a 2-D image"
+                "write the plane or projection that you want as a 2-D image"
             )
         if axis not in CHANNEL_AXES + "SYX":
             raise InputError(

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from cellbatch.errors import InputError
+from cellbatch.geometry.scale import model_shape
 from cellbatch.io.folders import is_collection
 from cellbatch.io.samplesheet import Row, check_file_name
 from cellbatch.phases.sources import open_collection, open_source, staged_path
@@ -16,6 +17,8 @@ from cellbatch.spec import SAMPLE_NAME, ImageHeader, ImageSource, SampleSpec
 
 ROLES = {"image": "image", "nuclear_image": "nuclear", "membrane_image": "membrane"}
 BLANK = "none"
+# pixel sizes of two files that differ by more contradict each other
+MPP_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Fallbacks:
     nuclear_channel: str = ""
     membrane_channel: str = ""
     needs_membrane: bool = True
+    model_mpp: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,17 @@ def check_row(row: Row, files: Sequence[StagedFile], images: Path, fallbacks: Fa
     checked.faults.extend(fault for file in files for fault in _check_staged(row, file))
     if checked.faults:
         return checked
+    where = f"row {row.number}, sample {row.sample}, {', '.join(file.path for file in files)}"
     try:
-        for sample, sources in _expand(row, files, images):
+        expanded = list(_expand(row, files, images))
+    except InputError as error:
+        checked.faults.append(f"{where}: {error}")
+        return checked
+    for sample, sources in expanded:
+        try:
             checked.samples.append(_settle(row, sample, sources, images, fallbacks))
-    except (InputError, ValueError) as error:
-        where = ", ".join(file.path for file in files)
-        checked.faults.append(f"row {row.number}, sample {row.sample}, {where}: {error}")
+        except ValueError as error:  # an InputError is one, too
+            checked.faults.append(f"{where}: {error}")
     checked.samples = [replace(sample, fingerprint=fingerprint(sample, files)) for sample in checked.samples]
     return checked
 
@@ -145,12 +154,14 @@ def _settle(row: Row, sample: str, sources: tuple[ImageSource, ...], images: Pat
     if len(set(shapes.values())) > 1:
         raise InputError(f"the nuclear image is {shapes['nuclear']} px and the membrane image {shapes['membrane']} px")
     first = next(iter(headers.values()))
+    image_mpp = _settle_mpp(row, headers, fallbacks)
+    model_shape(first.shape[1:], image_mpp, fallbacks.model_mpp)  # an error if no pixel is left
     nuclear, membrane = _settle_channels(row, headers, fallbacks)
     return SampleSpec(
         sample=sample,
         sources=sources,
         shape=first.shape[1:],
-        image_mpp=_settle_mpp(row, headers.values(), fallbacks),
+        image_mpp=image_mpp,
         nuclear=nuclear,
         membrane=membrane,
         channel_names=tuple(name for header in _named(headers) for name in header),
@@ -166,9 +177,13 @@ def _named(headers: Mapping[str, ImageHeader]) -> Iterator[tuple[str, ...]]:
         yield (role,) if single else header.channel_names
 
 
-def _settle_mpp(row: Row, headers: Iterator[ImageHeader] | Sequence[ImageHeader], fallbacks: Fallbacks) -> float:
+def _settle_mpp(row: Row, headers: Mapping[str, ImageHeader], fallbacks: Fallbacks) -> float:
     """Column, else the file's metadata, else the parameter, else an error."""
-    from_files = [header.image_mpp for header in headers if header.image_mpp is not None]
+    stated = {role: header.image_mpp for role, header in headers.items() if header.image_mpp is not None}
+    from_files = list(stated.values())
+    if row.image_mpp is None and from_files and max(from_files) > (1 + MPP_TOLERANCE) * min(from_files):
+        said = ", ".join(f"{role} {mpp} um/px" for role, mpp in stated.items())
+        raise InputError(f"the files contradict each other: {said}; fill in the column image_mpp with the right one")
     for value in (row.image_mpp, *from_files, fallbacks.image_mpp):
         if value is not None:
             return value
@@ -181,10 +196,16 @@ def _settle_mpp(row: Row, headers: Iterator[ImageHeader] | Sequence[ImageHeader]
 def _settle_channels(row: Row, headers: Mapping[str, ImageHeader], fallbacks: Fallbacks) -> tuple[str, str]:
     """Recipes over channel indices for nucleus and membrane; the latter may be empty."""
     if "image" not in headers:
-        nuclear = _resolve(row.nuclear_channel or _only(headers["nuclear"]), headers["nuclear"], "nuclear_channel")
+        wanted = row.nuclear_channel or _only(headers["nuclear"]) or fallbacks.nuclear_channel
+        nuclear = _resolve(wanted, headers["nuclear"], "nuclear_channel")
         if "membrane" not in headers:
+            if row.membrane_channel not in ("", BLANK):
+                raise InputError(
+                    f"membrane_channel is {row.membrane_channel!r}, but membrane_image is empty; name the file, "
+                    "or put all channels into one file and name it in the column image"
+                )
             return nuclear, ""
-        wanted = row.membrane_channel or _only(headers["membrane"])
+        wanted = row.membrane_channel or _only(headers["membrane"]) or fallbacks.membrane_channel
         return nuclear, _resolve(wanted, headers["membrane"], "membrane_channel")
     header = headers["image"]
     nuclear = row.nuclear_channel or fallbacks.nuclear_channel or _only(header)

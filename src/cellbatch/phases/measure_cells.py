@@ -19,7 +19,7 @@ from cellbatch.phases.postprocess_labels import label_file
 from cellbatch.phases.samples import map_samples, sample_file
 from cellbatch.phases.sources import SampleImage
 from cellbatch.reporting.overlays import draw_overlay, draw_thumbnail, encode_png
-from cellbatch.reporting.summary import summarize_sample, summary_table
+from cellbatch.reporting.summary import THUMBNAIL, summarize_sample, summary_table
 from cellbatch.reporting.timings import Timings
 from cellbatch.spec import COMPARTMENTS, Batch, SampleSpec
 
@@ -64,7 +64,7 @@ def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processe
         is_shown = len(rows) <= THUMBNAILS_PER_BATCH or row["verdict"] != "pass"
         thumbnails.append(thumbnail if is_shown else b"")
         timings.add(sample.sample, "measure", seconds, pixels=sample.shape[0] * sample.shape[1])
-    table = summary_table(rows).assign(thumbnail=thumbnails)
+    table = summary_table(rows).assign(**{THUMBNAIL: thumbnails})
     write_table(table, summary, "parquet")
     return timings
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cellbatch.errors import ConfigError, InputError
+from cellbatch.errors import InputError
 from cellbatch.geometry.scale import model_shape
 from cellbatch.io.atomic import write_text
 from cellbatch.io.models import read_manifest
 from cellbatch.io.parameters import read_parameters
-from cellbatch.io.samplesheet import Row, read_samplesheet
+from cellbatch.io.samplesheet import PATH_COLUMNS, Row, read_samplesheet
 from cellbatch.phases.check_samples import CheckedRow, Fallbacks, StagedFile, check_row
 from cellbatch.phases.infer_tiles import check_compartment, make_grid
 from cellbatch.planning.batches import AUTO_BATCH_PIXELS, cut_batches, name_batch, weigh
@@ -69,6 +69,7 @@ def plan_batches(
         image_mpp=parameters.get("image_mpp"),
         nuclear_channel=_text(parameters.get("nuclear_channel")),
         membrane_channel=_text(parameters.get("membrane_channel")),
+        model_mpp=manifest.model_mpp,
         needs_membrane="membrane" in manifest.channels and parameters.get("compartment") != "nuclear",
     )
     checked = [check_row(row, its_files, images, fallbacks) for row, its_files in zip(rows, files, strict=True)]
@@ -97,19 +98,18 @@ def plan_batches(
 
 
 def check_parameters(schema: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of the right types, or an error that names the wrong one and the nearest known."""
-    values = read_parameters(schema, dict(parameters))
-    device, precision = values.get("device"), values.get("precision")
-    if precision not in (None, "float32") and device == "cpu":
-        raise ConfigError(f"--precision {precision} is for GPUs; with --device cpu use --precision float32")
-    return values
+    """Give parameters of the right types, or an error that names the wrong one and the nearest known."""
+    return read_parameters(schema, dict(parameters))
 
 
 def write_plan(batches: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], outdir: Path) -> None:
     """Write ``batches.jsonl`` for the next processes, ``plan.json`` and ``plan.txt`` for people."""
     outdir.mkdir(parents=True, exist_ok=True)
     # the record stays text on its way through Nextflow, which must neither read nor reorder it
-    records = [{**batch, "record": json.dumps(batch["record"], sort_keys=True)} for batch in batches]
+    records = [
+        {**batch, **{kind: json.dumps(batch[kind], sort_keys=True) for kind in ("record", "measured")}}
+        for batch in batches
+    ]
     lines = [json.dumps(record, sort_keys=True) + "\n" for record in records]
     write_text(outdir / "batches.jsonl", "".join(lines))
     summaries = [{**batch["meta"], "samples": _names(batch["record"])} for batch in batches]
@@ -152,6 +152,8 @@ def _match_staged(rows: Sequence[Row], staged: Sequence[Mapping[str, Any]]) -> l
             StagedFile(**{**file, "entries": tuple(tuple(entry) for entry in file.get("entries") or ())})
             for file in seen["files"]
         ]
+        if {column for column in PATH_COLUMNS if getattr(row, column)} != {file.column for file in its_files}:
+            raise InputError(f"row {row.number}: {', '.join(PATH_COLUMNS)} were read in two ways; retype the header")
         for file in its_files:
             if getattr(row, file.column) != file.path:
                 raise InputError(
@@ -189,12 +191,15 @@ def _measure(checked: Sequence[CheckedRow], manifest: Manifest) -> Iterator[Plan
     for index, row in enumerate(checked):
         for sample in row.samples:
             shape = model_shape(sample.shape, sample.image_mpp, manifest.model_mpp)
-            grid = make_grid((max(shape[0], 1), max(shape[1], 1)), manifest)
-            yield PlannedSample(sample, index, shape[0] * shape[1], len(grid))
+            yield PlannedSample(sample, index, shape[0] * shape[1], len(make_grid(shape, manifest)))
 
 
 def _describe(planned: Sequence[PlannedSample], files: Sequence[Sequence[StagedFile]]) -> dict[str, Any]:
-    """One batch: identifier, directives, the rows to stage, and the record with positions counted in that order."""
+    """One batch: identifier, directives, the rows to stage, and the records with positions counted in that order.
+
+    ``record`` is for the phases up to the labels, ``measured`` also has the samplesheet's own columns: another word in
+    such a column does not repeat the segmentation.
+    """
     rows = sorted({p.row for p in planned})
     position = {}
     for row in rows:
@@ -213,5 +218,6 @@ def _describe(planned: Sequence[PlannedSample], files: Sequence[Sequence[StagedF
     return {
         "meta": {"id": identifier, "images": len(samples), "pixels": sum(pixels), "memory": memory},
         "rows": rows,
-        "record": Batch(identifier, samples).to_json(),
+        "record": Batch(identifier, tuple(replace(sample, columns={}) for sample in samples)).to_json(),
+        "measured": Batch(identifier, samples).to_json(),
     }

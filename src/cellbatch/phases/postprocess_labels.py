@@ -60,7 +60,16 @@ def make_labels(
     uint32 (Y, X), 1 … n and 0 for background
     """
     labels = deep_watershed(heads["inner_distance"], heads["interior"], threads=threads, **asdict(options))
-    return resize_labels(labels, shape)
+    return _renumber(resize_labels(labels, shape))
+
+
+def _renumber(labels: np.ndarray) -> np.ndarray:
+    """Close the gaps that are left where an image is coarser than the model and a label lost all its pixels."""
+    present = np.bincount(labels.ravel()) > 0
+    present[0] = False
+    if present[1:].all():
+        return labels
+    return np.where(present, np.cumsum(present), 0).astype(np.uint32)[labels]
 
 
 def postprocess_labels(

@@ -1,11 +1,13 @@
 """PREPARE_MODEL: a model as the user names it becomes one checked folder: manifest.json and weights."""
 
+import json
 import logging
 import shutil
 from pathlib import Path
 
 from cellbatch.errors import ConfigError
 from cellbatch.inference.engine import WEIGHTS_FORM
+from cellbatch.io.atomic import write_text
 from cellbatch.io.models import MANIFEST_FILE, read_manifest, verify_weights
 from cellbatch.phases.infer_tiles import InferenceOptions, LoadedModel
 from cellbatch.spec import Manifest
@@ -25,7 +27,7 @@ def find_model(model: str | Path) -> Path:
     ConfigError
         If there is neither.
     """
-    candidates = [Path(model), *(shelf / str(model) for shelf in MODEL_SHELVES)]
+    candidates = [*(shelf / str(model) for shelf in MODEL_SHELVES), Path(model)]
     for folder in candidates:
         if (folder / MANIFEST_FILE).is_file():
             return folder
@@ -66,6 +68,12 @@ def prepare_model(source: Path, output: Path, *, engine: str = "onnxruntime") ->
     temporary.rename(output)
     logger.info("model %s %s is ready for %s", manifest.name, manifest.version, engine)
     return manifest
+
+
+def write_manifest_line(model: Path, output: Path) -> None:
+    """Write a prepared model's manifest as one line, the form in which it travels to phases that need no weights."""
+    record = json.loads((model / MANIFEST_FILE).read_text(encoding="utf-8"))
+    write_text(output, json.dumps(record, sort_keys=True) + "\n")
 
 
 def _copy_weights(folder: Path, target: Path, manifest: Manifest, form: str) -> None:

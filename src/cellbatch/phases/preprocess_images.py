@@ -90,11 +90,6 @@ def prepare_input(
     statistics : all that is global, from which with the bins float32 is rebuilt exactly
     """
     shape = model_shape(image.shape[:2], image_mpp, manifest.model_mpp)
-    if min(shape) < 1:
-        raise ValueError(
-            f"an image of {image.shape[0]} x {image.shape[1]} px at {image_mpp} um/px has no pixel left at the model's "
-            f"{manifest.model_mpp} um/px; check image_mpp"
-        )
     resized = resize_image(image, shape)
     statistics = compute_statistics(resized, options)
     return bin_pixels(resized, statistics), statistics

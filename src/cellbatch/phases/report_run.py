@@ -16,13 +16,11 @@ from cellbatch.io.models import read_manifest
 from cellbatch.io.tables import read_table, write_table
 from cellbatch.reporting.multiqc import write_report
 from cellbatch.reporting.sections import MAX_THUMBNAILS, RunFacts, build_sections
-from cellbatch.reporting.summary import merge_summaries
+from cellbatch.reporting.summary import THUMBNAIL, merge_summaries
 from cellbatch.reporting.timings import merge_timings
 from cellbatch.spec import Manifest
 
 logger = logging.getLogger(__name__)
-
-THUMBNAIL = "thumbnail"
 
 
 @dataclass(frozen=True)

@@ -68,3 +68,5 @@ def _run_one(function: Callable[[SampleSpec], Any], sample: SampleSpec) -> Any:
         raise type(error)(f"sample {sample.sample}: {error}") from error
     except ValueError as error:
         raise InputError(f"sample {sample.sample}: {error}") from error
+    except MemoryError as error:
+        raise EngineError(f"sample {sample.sample}: out of memory; the task can be tried again with more") from error

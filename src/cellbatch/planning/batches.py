@@ -29,7 +29,7 @@ def cut_batches(names: Sequence[str], weights_px: Sequence[int], batch_pixels: i
     ----------
     names : sample names, in the samplesheet's order
     weights_px : pixels of work per sample, at least 1
-    batch_pixels : the budget; a typical batch holds half of it, a rare one 1.3 times of it, more only when a
+    batch_pixels : the budget; a typical batch holds half of it, a rare one up to twice of it, more only when a
         single sample does
 
     Returns

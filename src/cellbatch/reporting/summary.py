@@ -26,6 +26,8 @@ COLUMNS = {
     "x_px": "int64",
     "image_mpp": "float64",
 }
+# a column of the batches' summaries that the run's table does not have
+THUMBNAIL = "thumbnail"
 _COUNTED = {"whole_cell": "cells", "nuclear": "nuclei"}
 
 
@@ -106,4 +108,4 @@ def merge_summaries(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 def _free_name(name: str) -> str:
     """Mark a samplesheet's column where the summary has one of the same name."""
-    return f"samplesheet_{name}" if name in COLUMNS else name
+    return f"samplesheet_{name}" if name in COLUMNS or name == THUMBNAIL else name

@@ -22,8 +22,8 @@ def stageRows(samplesheet) {
 
 // Cells of one line of CSV: bare, or in quotes that are doubled inside.
 def cellsOf(line) {
-    (line =~ /(?:^|,)\s*(?:"([^"]*+(?:""[^"]*+)*+)"\s*|([^,]*))/).collect { match ->
-        match[1] != null ? match[1].replace('""', '"').trim() : match[2].trim()
+    ((',' + line) =~ /,\s*(?:"([^"]*+(?:""[^"]*+)*+)"\s*|([^,]*))/).collect { match ->
+        (match[1] != null ? match[1].replace('""', '"') : match[2]).strip()
     }
 }
 
@@ -67,7 +67,7 @@ def modelFolder(projectDir, model) {
 // Fingerprint of all source files that a phase imports, directly or not, and of the native kernels if it calls any.
 def codeOf(projectDir, phase) {
     def source = "${projectDir}/src/cellbatch"
-    def modules = importsOf(source, ["cellbatch.cli", "cellbatch.phases.${phase}".toString()], [])
+    def modules = importsOf(source, importedBy(file("${projectDir}/bin/${phase}.py").text), [])
     def data = files("${source}/**.json")
     def kernels = modules.any { name -> name.startsWith('cellbatch._native.') } ? files("${source}/_native/*.{cpp,hpp}") : []
     def texts = modules.sort().collect { name -> textOf(source, name) }
@@ -82,9 +82,13 @@ def importsOf(source, pending, seen) {
     if (name in seen) {
         return importsOf(source, pending.drop(1), seen)
     }
-    def imported = (textOf(source, name) =~ /(?m)^\s*(?:from|import)\s+(cellbatch[.\w]*)/).collect { match -> match[1] }
+    def imported = importedBy(textOf(source, name))
     def parent = name.contains('.') ? [name.take(name.lastIndexOf('.'))] : []
     importsOf(source, pending.drop(1) + parent + imported, seen + [name])
+}
+
+def importedBy(text) {
+    (text =~ /(?m)^\s*(?:from|import)\s+(cellbatch[.\w]*)/).collect { match -> match[1] }
 }
 
 def textOf(source, module) {
