@@ -3,7 +3,7 @@
 import pytest
 
 from cellbatch.planning.batches import MINIMUM_WEIGHT_PX, cut_batches, name_batch, weigh
-from cellbatch.planning.memory import MEMORY_MODELS, MEMORY_STEP_MB, project_memory_mb
+from cellbatch.planning.memory import MEMORY_MODELS, MEMORY_STEP_MB, project_engine_mb, project_memory_mb
 from cellbatch.planning.volume import handoff_bytes
 from cellbatch.spec import ImageSource, SampleSpec
 
@@ -106,6 +106,15 @@ def test_memory_counts_the_samples_worked_on_at_once():
     one, two = (project_memory_mb("postprocess", samples, pixels, processes) for processes in (1, 2))
     assert two > 1.8 * one
     assert project_memory_mb("postprocess", samples[:15], pixels[:15], 2) == one
+
+
+def test_memory_grows_with_the_tiles_of_a_model_call_and_with_the_engine():
+    few, many = (project_engine_mb("onnxruntime", tiles) for tiles in (1, 64))
+    assert few == 0
+    assert many > 600
+    assert project_engine_mb("tensorflow", 1) > 500
+    sample, pixels = [_sample("a", 512)], [512 * 512]
+    assert project_memory_mb("infer", sample, pixels, extra_mb=many) > project_memory_mb("infer", sample, pixels) + 500
 
 
 def test_handoffs_are_a_byte_per_channel_and_four_per_map():

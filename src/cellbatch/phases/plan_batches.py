@@ -11,6 +11,7 @@ from typing import Any
 
 from cellbatch.errors import InputError
 from cellbatch.geometry.scale import model_shape
+from cellbatch.inference.engine import ENGINES
 from cellbatch.io.atomic import write_text
 from cellbatch.io.models import read_manifest
 from cellbatch.io.parameters import read_parameters
@@ -18,13 +19,15 @@ from cellbatch.io.samplesheet import PATH_COLUMNS, Row, read_samplesheet
 from cellbatch.phases.check_samples import CheckedRow, Fallbacks, StagedFile, check_row
 from cellbatch.phases.infer_tiles import check_compartment, make_grid
 from cellbatch.planning.batches import AUTO_BATCH_PIXELS, cut_batches, name_batch, weigh
-from cellbatch.planning.memory import MEMORY_MODELS, project_memory_mb
+from cellbatch.planning.memory import MEMORY_MODELS, project_engine_mb, project_memory_mb
 from cellbatch.planning.volume import handoff_bytes
 from cellbatch.spec import Batch, Manifest, SampleSpec, override
 
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
+# worker processes of a task, the cpus of process_medium in conf/base.config
+PROCESSES = 2
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def plan_batches(
     budget = parameters.get("batch_pixels")
     batch_pixels = AUTO_BATCH_PIXELS if budget in (None, AUTO) else int(budget)
     cuts = cut_batches([p.sample.sample for p in planned], [weigh(p.model_pixels) for p in planned], batch_pixels)
-    batches = [_describe([planned[i] for i in cut], files) for cut in cuts]
+    engine_mb = project_engine_mb(parameters.get("engine") or ENGINES[0], parameters.get("tile_batch") or 1)
+    batches = [_describe([planned[i] for i in cut], files, engine_mb) for cut in cuts]
     heads = 2 * len(manifest.selected(parameters.get("compartment") or "both"))
     plan = {
         "samples": len(planned),
@@ -194,7 +198,9 @@ def _measure(checked: Sequence[CheckedRow], manifest: Manifest) -> Iterator[Plan
             yield PlannedSample(sample, index, shape[0] * shape[1], len(make_grid(shape, manifest)))
 
 
-def _describe(planned: Sequence[PlannedSample], files: Sequence[Sequence[StagedFile]]) -> dict[str, Any]:
+def _describe(
+    planned: Sequence[PlannedSample], files: Sequence[Sequence[StagedFile]], engine_mb: int
+) -> dict[str, Any]:
     """One batch: identifier, directives, the rows to stage, and the records with positions counted in that order.
 
     ``record`` is for the phases up to the labels, ``measured`` also has the samplesheet's own columns: another word in
@@ -214,7 +220,8 @@ def _describe(planned: Sequence[PlannedSample], files: Sequence[Sequence[StagedF
     )
     identifier = name_batch([sample.sample for sample in samples])
     pixels = [p.model_pixels for p in planned]
-    memory = {phase: project_memory_mb(phase, samples, pixels, processes=2) for phase in MEMORY_MODELS}
+    memory = {phase: project_memory_mb(phase, samples, pixels, processes=PROCESSES) for phase in MEMORY_MODELS}
+    memory["infer"] = project_memory_mb("infer", samples, pixels, extra_mb=engine_mb)
     return {
         "meta": {"id": identifier, "images": len(samples), "pixels": sum(pixels), "memory": memory},
         "rows": rows,

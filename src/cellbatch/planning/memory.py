@@ -30,8 +30,18 @@ MEMORY_MODELS = {
 }
 
 
+# beyond the first tile of a model call, and beyond ONNX Runtime, both for the demo model's size of network
+TILE_MB = 12
+ENGINE_MB = {"onnxruntime": 0, "tensorflow": 600}
+
+
+def project_engine_mb(engine: str, tile_batch: int) -> int:
+    """Memory of the network's runtime beyond one tile on ONNX Runtime, in MiB."""
+    return ENGINE_MB[engine] + TILE_MB * (tile_batch - 1)
+
+
 def project_memory_mb(
-    phase: str, samples: Iterable[SampleSpec], model_pixels: Iterable[int], processes: int = 1
+    phase: str, samples: Iterable[SampleSpec], model_pixels: Iterable[int], processes: int = 1, extra_mb: int = 0
 ) -> int:
     """Memory to ask for, in MiB, rounded up to a multiple of 256.
 
@@ -41,6 +51,7 @@ def project_memory_mb(
     samples : the samples of the task
     model_pixels : pixels of each sample at ``model_mpp``
     processes : worker processes, which only a long batch starts
+    extra_mb : added as it is
     """
     model = MEMORY_MODELS[phase]
     needs = sorted(
@@ -52,5 +63,5 @@ def project_memory_mb(
     )
     workers = processes if len(needs) >= SAMPLES_WORTH_A_PROCESS else 1
     bases = 1 if workers == 1 else 1 + workers
-    need_mb = model.base_mb * bases + sum(needs[:workers]) / MIB
+    need_mb = extra_mb + model.base_mb * bases + sum(needs[:workers]) / MIB
     return -(-int(need_mb + 1) // MEMORY_STEP_MB) * MEMORY_STEP_MB
