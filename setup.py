@@ -12,16 +12,8 @@ HEADERS = sorted(str(path) for path in FOLDER.glob("*.hpp"))
 
 # -ffp-contract=off: a fused multiply-add rounds once where NumPy rounds twice, and labels must not depend on it.
 # -fno-trapping-math lets the compiler choose by comparisons of floats in vectors; no value changes with it.
-FLAGS = [
-    "-std=c++17",
-    "-O3",
-    "-ffp-contract=off",
-    "-fno-trapping-math",
-    "-g0",
-    "-fvisibility=hidden",
-    "-pthread",
-    "-Wno-psabi",
-]
+FLAGS = ["-std=c++17", "-O3", "-ffp-contract=off", "-fno-trapping-math", "-fvisibility=hidden", "-pthread"]
+FLAGS += ["-g0", "-Wno-psabi"]
 # The fastest build that the processor runs is chosen at import (cellbatch/_native/library.py).
 BUILDS = {"plain": []}
 if platform.machine() in {"x86_64", "AMD64"}:

@@ -8,12 +8,15 @@ from skimage.transform import resize
 
 from cellbatch.geometry.mirror import mirror_indices
 from cellbatch.postprocessing.resize import resize_labels
-from cellbatch.preprocessing import preprocess
+from cellbatch.preprocessing import clahe, preprocess
 from cellbatch.preprocessing.clip import nonzero_percentile
 from cellbatch.preprocessing.resize import resize_image
 from cellbatch.preprocessing.statistics import bin_pixels, compute_statistics, equalize
 from cellbatch.spec import PreprocessingOptions, Window
 from tests.labels_equal import assert_labels_equal
+from tests.reference import clahe as reference
+from tests.reference.clip import nonzero_percentile as reference_percentile
+from tests.reference.resize import resize_image as reference_resize
 
 KINDS = ("noise", "counts", "heavy", "sparse", "negative", "gradient")
 
@@ -53,6 +56,33 @@ def test_clahe_equals_scikit_image(image, kernel_size):
 def test_resize_equals_scikit_image(image, height, width):
     expected = resize(image, (height, width), order=1, mode="constant", anti_aliasing=True, preserve_range=True)
     np.testing.assert_array_equal(resize_image(image, (height, width)), expected.astype(np.float32))
+    np.testing.assert_array_equal(resize_image(image, (height, width)), reference_resize(image, (height, width)))
+
+
+@settings(max_examples=100)
+@given(image=images(longest=200, channels=1), kernel_size=st.integers(1, 140), data=st.data())
+def test_native_steps_equal_the_references(image, kernel_size, data):
+    channel = image[..., 0]
+    lowest, highest = channel.min(), channel.max()
+    if lowest == highest:
+        return
+    bins = reference.bin_channel(channel, lowest, highest)
+    np.testing.assert_array_equal(clahe.bin_channel(channel, lowest, highest), bins, strict=True)
+    maps = reference.equalization_maps(bins, kernel_size)
+    np.testing.assert_array_equal(clahe.equalization_maps(bins, kernel_size), maps, strict=True)
+    y0, x0 = (data.draw(st.integers(0, n - 1)) for n in channel.shape)
+    window = Window(y0, data.draw(st.integers(y0 + 1, channel.shape[0])), x0, channel.shape[1])
+    expected = reference.interpolate_maps(bins[window.slices], maps, kernel_size, window)
+    found = clahe.interpolate_maps(bins[window.slices], maps, kernel_size, window)
+    np.testing.assert_array_equal(found, expected, strict=True)
+
+
+@settings(max_examples=100)
+@given(image=images(channels=1), percentile=st.one_of(st.just(99.9), st.floats(0, 100)))
+def test_native_percentile_equals_the_references(image, percentile):
+    channel = image[..., 0]
+    assert nonzero_percentile(channel, percentile) == reference_percentile(channel, percentile)
+    assert nonzero_percentile(channel.T[::-1], percentile) == reference_percentile(channel, percentile)
 
 
 @settings(max_examples=40)

@@ -53,13 +53,6 @@ def test_one_pixel_wide_images_and_strided_input():
     np.testing.assert_array_equal(resize_image(view, (2, 17)), resize_image(view.copy(), (2, 17)))
 
 
-def test_rows_are_independent_of_how_many_are_done_at_once(monkeypatch):
-    image = np.random.default_rng(1).random((50, 40, 2), np.float32)
-    whole = resize_image(image, (77, 61))
-    monkeypatch.setattr("cellbatch.preprocessing.resize._ROWS_AT_ONCE_PX", 300)
-    np.testing.assert_array_equal(resize_image(image, (77, 61)), whole)
-
-
 @pytest.mark.parametrize(
     ("image", "error", "match"),
     [

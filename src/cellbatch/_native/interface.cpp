@@ -6,9 +6,11 @@
 #include <new>
 #include <stdexcept>
 
+#include "contrast.hpp"
 #include "gaussian.hpp"
 #include "maxima.hpp"
 #include "objects.hpp"
+#include "resize.hpp"
 #include "watershed.hpp"
 
 #if defined(__x86_64__)
@@ -128,6 +130,43 @@ int32_t clean_labels(int32_t* labels, int64_t height, int64_t width, int32_t lab
     return guard([&] {
         clean_objects(labels, {height, width}, {}, label_count, {small_objects_threshold, fill_holes_threshold}, threads);
     });
+}
+
+// Steps are counted in values; a channel of an image with C interleaved channels has steps (width * C, C).
+int32_t find_channel_range(const Plane<const float>* channel, float* lowest, float* highest) {
+    return guard([&] { find_range(*channel, lowest, highest); });
+}
+
+int32_t find_channel_ranks(const Plane<const float>* channel, double percentile, Ranks* ranks) {
+    return guard([&] { *ranks = find_ranks(*channel, percentile); });
+}
+
+int32_t bin_channel(const Plane<const float>* channel, const BinScale* scale, const uint8_t* bin_of_step,
+                    const Plane<uint8_t>* bins, int32_t* is_inside) {
+    return guard([&] { *is_inside = bin_pixels(*channel, *scale, bin_of_step, *bins); });
+}
+
+int32_t make_channel_maps(const Plane<const uint8_t>* bins, int64_t kernel_size, int64_t limit, uint16_t* maps) {
+    return guard([&] { make_maps(*bins, kernel_size, limit, maps); });
+}
+
+int32_t interpolate_channel(const Plane<const uint8_t>* bins, const TileMaps* maps, int64_t y0, int64_t x0,
+                            const Plane<uint16_t>* levels, LevelRange* range) {
+    return guard([&] { *range = interpolate_levels(*bins, *maps, y0, x0, *levels); });
+}
+
+int32_t equalize_channel(const Plane<const uint8_t>* bins, const TileMaps* maps, int64_t y0, int64_t x0,
+                         const LevelRange* range, const Plane<float>* pixels) {
+    return guard([&] { equalize_pixels(*bins, *maps, y0, x0, *range, *pixels); });
+}
+
+int32_t stretch_channel(const Plane<const uint16_t>* levels, const LevelRange* range, const Plane<float>* pixels) {
+    return guard([&] { stretch_levels(*levels, *range, *pixels); });
+}
+
+int32_t resize_image(const float* pixels, int64_t height, int64_t width, int64_t channels, const ResizeAxis* rows,
+                     const ResizeAxis* columns, float* resized) {
+    return guard([&] { resize_bilinear(pixels, {height, width}, channels, *rows, *columns, resized); });
 }
 
 int32_t deep_watershed(const float* inner_distance, const float* interior, int64_t height, int64_t width,

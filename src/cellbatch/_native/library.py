@@ -7,6 +7,7 @@ from pathlib import Path
 
 PLAIN = "plain"
 X86_64_V3 = "x86_64_v3"
+_NO_MEMORY = 1
 
 
 class SmoothingKernel(ctypes.Structure):
@@ -37,6 +38,53 @@ class WatershedReport(ctypes.Structure):
     _fields_ = [("undecided_px", ctypes.c_int64), ("basins", ctypes.c_int64), ("markers", ctypes.c_int64)]
 
 
+class Plane(ctypes.Structure):
+    """One channel of an image: first value, shape, and how many values rows and columns lie apart."""
+
+    _fields_ = [
+        ("values", ctypes.c_void_p),
+        ("height", ctypes.c_int64),
+        ("width", ctypes.c_int64),
+        ("row_step", ctypes.c_int64),
+        ("step", ctypes.c_int64),
+    ]
+
+
+class Ranks(ctypes.Structure):
+    """Two neighbouring ranks among the non-zero values, and how many there are."""
+
+    _fields_ = [("count", ctypes.c_int64), ("low", ctypes.c_float), ("high", ctypes.c_float)]
+
+
+class BinScale(ctypes.Structure):
+    """The linear map from pixel to CLAHE bin."""
+
+    _fields_ = [("ceiling", ctypes.c_float), ("minimum", ctypes.c_float), ("maximum", ctypes.c_float)]
+
+
+class TileMaps(ctypes.Structure):
+    """CLAHE maps (rows, columns, 256)."""
+
+    _fields_ = [
+        ("maps", ctypes.c_void_p),
+        ("rows", ctypes.c_int64),
+        ("columns", ctypes.c_int64),
+        ("kernel_size", ctypes.c_int64),
+    ]
+
+
+class LevelRange(ctypes.Structure):
+    """Grey levels that become 0 and 1."""
+
+    _fields_ = [("lowest", ctypes.c_int32), ("highest", ctypes.c_int32)]
+
+
+class ResizeAxis(ctypes.Structure):
+    """Lower neighbour of each new position on an axis, and its distance."""
+
+    _fields_ = [("lower", ctypes.c_void_p), ("distance", ctypes.c_void_p), ("size", ctypes.c_int64)]
+
+
 _POINTER, _SIZE, _COUNT, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_double
 _SIGNATURES = {
     "has_x86_64_v3": [],
@@ -44,6 +92,14 @@ _SIGNATURES = {
     "label_maxima": [_POINTER, _SIZE, _SIZE, _NUMBER, _COUNT, _COUNT, _POINTER],
     "flood_map": [_POINTER, _POINTER, _SIZE, _SIZE, _COUNT, _COUNT, _POINTER, ctypes.POINTER(ctypes.c_int64)],
     "clean_labels": [_POINTER, _SIZE, _SIZE, _COUNT, _NUMBER, _NUMBER, _COUNT],
+    "find_channel_range": [_POINTER, _POINTER, _POINTER],
+    "find_channel_ranks": [_POINTER, _NUMBER, _POINTER],
+    "bin_channel": [_POINTER, _POINTER, _POINTER, _POINTER, _POINTER],
+    "make_channel_maps": [_POINTER, _SIZE, _SIZE, _POINTER],
+    "interpolate_channel": [_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER],
+    "equalize_channel": [_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER],
+    "stretch_channel": [_POINTER, _POINTER, _POINTER],
+    "resize_image": [_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER],
     "deep_watershed": [
         _POINTER,
         _POINTER,
@@ -84,6 +140,14 @@ def load_library(build: str | None = None) -> ctypes.CDLL:
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, ctypes.c_int32
     return library
+
+
+def check(status: int, name: str, shape: tuple[int, ...]) -> None:
+    """Turn the status of a kernel into an exception."""
+    if status == _NO_MEMORY:
+        raise MemoryError(f"{name}: not enough memory for {shape[0]}x{shape[1]} px")
+    if status:
+        raise RuntimeError(f"{name} failed on {shape[0]}x{shape[1]} px")
 
 
 def _find(build: str) -> Path | None:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellbatch._native.library import SmoothingKernel, WatershedOptions, WatershedReport, load_library
+from cellbatch._native.library import SmoothingKernel, WatershedOptions, WatershedReport, check, load_library
 
 Map = NDArray[np.float32]
 Labels = NDArray[np.int32]
-
-_NO_MEMORY = 1
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def label_map(inner_distance: Map, interior: Map, options: KernelOptions) -> tup
         labels.ctypes.data,
         ctypes.byref(report),
     )
-    _check(status, "deep_watershed", interior.shape)
+    check(status, "deep_watershed", interior.shape)
     return labels, Flooding(report.undecided_px, report.basins, report.markers)
 
 
@@ -101,7 +99,7 @@ def smooth(values: Map, sigma: float, threads: int = 1) -> Map:
     status = load_library().smooth_map(
         values.ctypes.data, *values.shape, ctypes.byref(kernel), threads, smoothed.ctypes.data
     )
-    _check(status, "smooth_map", values.shape)
+    check(status, "smooth_map", values.shape)
     return smoothed
 
 
@@ -111,7 +109,7 @@ def label_maxima(maxima: Map, threshold: float, radius: int, threads: int = 1) -
     status = load_library().label_maxima(
         maxima.ctypes.data, *maxima.shape, threshold, radius, threads, labels.ctypes.data
     )
-    _check(status, "label_maxima", maxima.shape)
+    check(status, "label_maxima", maxima.shape)
     return labels
 
 
@@ -132,7 +130,7 @@ def flood(
         labels.ctypes.data,
         ctypes.byref(undecided),
     )
-    _check(status, "flood_map", surface.shape)
+    check(status, "flood_map", surface.shape)
     return labels, undecided.value
 
 
@@ -142,7 +140,7 @@ def clean(labels: Labels, small_objects: float, holes: float, threads: int = 1) 
     status = load_library().clean_labels(
         cleaned.ctypes.data, *cleaned.shape, int(cleaned.max()), small_objects, holes, threads
     )
-    _check(status, "clean_labels", cleaned.shape)
+    check(status, "clean_labels", cleaned.shape)
     return cleaned.view(np.uint32)
 
 
@@ -151,11 +149,3 @@ def _kernel(weights: NDArray[np.float64] | None) -> SmoothingKernel:
     if weights is None:
         return SmoothingKernel(None, -1)
     return SmoothingKernel(weights.ctypes.data, len(weights) - 1)
-
-
-def _check(status: int, name: str, shape: tuple[int, ...]) -> None:
-    """Turn a status into an exception."""
-    if status == _NO_MEMORY:
-        raise MemoryError(f"{name}: not enough memory for a map of {shape[0]}x{shape[1]} px")
-    if status:
-        raise RuntimeError(f"{name} failed on a map of {shape[0]}x{shape[1]} px")

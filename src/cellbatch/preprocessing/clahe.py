@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from cellbatch.geometry.mirror import mirror_indices
+import cellbatch._native.contrast as contrast
 from cellbatch.spec import Window
 
 BINS = 256
@@ -39,15 +39,19 @@ def bin_channel(channel: NDArray[np.float32], minimum: np.float32, maximum: np.f
     ValueError
         If a pixel lies outside `minimum` … `maximum`.
     """
-    steps = channel - minimum
-    steps /= maximum - minimum
-    steps *= np.float32(_STEPS_16_BIT)
-    np.rint(steps, out=steps)
-    if steps.size and not (steps.min() >= 0 and steps.max() <= _STEPS_16_BIT):
+    bins = np.empty(channel.shape, np.uint8)
+    bin_channel_into(channel, (np.inf, minimum, maximum), bins)
+    return bins
+
+
+def bin_channel_into(channel: NDArray[np.float32], scale: tuple[float, float, float], out: Bins) -> None:
+    """Write what `bin_channel` gives into `out`; the scale is ceiling, minimum and maximum."""
+    if not contrast.bin_pixels(channel, scale, _BIN_OF_STEP, out):
+        ceiling, minimum, maximum = scale
+        clipped = np.minimum(channel, np.float32(ceiling))
         raise ValueError(
-            f"pixels of {channel.min()} … {channel.max()} do not belong to a channel of {minimum} … {maximum}"
+            f"pixels of {clipped.min()} … {clipped.max()} do not belong to a channel of {minimum} … {maximum}"
         )
-    return _BIN_OF_STEP[steps.astype(np.uint16)]
 
 
 def equalization_maps(bins: Bins, kernel_size: int) -> Maps:
@@ -69,70 +73,15 @@ def equalization_maps(bins: Bins, kernel_size: int) -> Maps:
     ----------
     K. Zuiderveld, Contrast limited adaptive histogram equalization, Graphics Gems IV, 1994; constants and order of
     operations of ``skimage.exposure.equalize_adapthist``.
+
+    Notes
+    -----
+    Each histogram is cut at a limit and the excess handed out over all bins. An equal share goes to every bin that
+    stays below the limit with it; then every bin that could not take another share is filled up to the limit. The
+    remainder goes out one count at a time over evenly spaced bins below the limit, in rounds that start at bin 0, 1,
+    2, …, until nothing is left or no bin can take more. A round is finished even when it hands out more than was left.
     """
-    rows, columns = (-(-n // kernel_size) for n in bins.shape)
-    y = mirror_indices(0, rows * kernel_size, bins.shape[0])
-    x = mirror_indices(0, columns * kernel_size, bins.shape[1])
-    tile_px = kernel_size * kernel_size
-    limit = max(int(CLIP_FRACTION * tile_px), 1)
-    maps = np.empty((rows, columns, BINS), np.uint16)
-    for row in range(rows):
-        band = bins[y[row * kernel_size : (row + 1) * kernel_size]]
-        for column in range(columns):
-            tile = band[:, x[column * kernel_size : (column + 1) * kernel_size]]
-            histogram = clip_histogram(np.bincount(tile.ravel(), minlength=BINS), limit)
-            levels = np.cumsum(histogram) * ((LEVELS - 1) / tile_px)
-            maps[row, column] = np.minimum(levels, LEVELS - 1).astype(np.uint16)
-    return maps
-
-
-def clip_histogram(histogram: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
-    """Cut a histogram at `limit` and hand the excess out over all bins.
-
-    An equal share goes to every bin that stays below the limit with it; then every bin that could not take another
-    share is filled up to the limit.
-    The remainder goes out one count at a time over evenly spaced bins below the limit, in rounds that start at bin
-    0, 1, 2, …, until nothing is left or no bin can take more. A round is finished even when it hands out more than was
-    left, so the total may grow a little.
-
-    Parameters
-    ----------
-    histogram : ndarray of int64, shape (256,)
-        Counts; not changed.
-    limit : int
-        Largest count that a bin may keep, at least 1.
-
-    Returns
-    -------
-    ndarray of int64, shape (256,)
-
-    References
-    ----------
-    K. Zuiderveld, Graphics Gems IV, 1994, in the variant of ``skimage.exposure.equalize_adapthist``.
-    """
-    counts = np.minimum(histogram, limit)
-    excess = int(histogram.sum() - counts.sum())
-    share = excess // counts.size
-    has_room = counts < limit - share
-    counts[has_room] += share
-    excess -= share * int(np.count_nonzero(has_room))
-    # Judged after the share is given, so a bin that it brought near the limit is filled up too.
-    nearly_full = (counts >= limit - share) & (counts < limit)
-    excess -= int((limit - counts[nearly_full]).sum())
-    counts[nearly_full] = limit
-    while excess > 0:
-        excess_before = excess
-        for first in range(counts.size):
-            below = counts < limit
-            spacing = max(int(np.count_nonzero(below)) // excess, 1)
-            takers = below[first::spacing]
-            counts[first::spacing] += takers
-            excess -= int(np.count_nonzero(takers))
-            if excess <= 0:
-                break
-        if excess == excess_before:
-            break
-    return counts
+    return contrast.make_maps(bins, kernel_size, max(int(CLIP_FRACTION * kernel_size * kernel_size), 1))
 
 
 def interpolate_maps(bins: Bins, maps: Maps, kernel_size: int, window: Window) -> NDArray[np.uint16]:
@@ -155,30 +104,4 @@ def interpolate_maps(bins: Bins, maps: Maps, kernel_size: int, window: Window) -
         0 … 16383. The maps of the four nearest tiles are weighted bilinearly; each term is rounded to float32, the
         terms are summed in float32 in raster order of the tiles, and the sum is truncated.
     """
-    levels = np.empty(bins.shape, np.uint16)
-    for rows, upper, lower, wy in _spans(window.y0, window.y1, kernel_size, maps.shape[0]):
-        for columns, left, right, wx in _spans(window.x0, window.x1, kernel_size, maps.shape[1]):
-            block = bins[rows, columns]
-            y, x = wy[:, None], wx[None, :]
-            total = (maps[upper, left].astype(float)[block] * ((1 - y) * (1 - x))).astype(np.float32)
-            total += (maps[upper, right].astype(float)[block] * ((1 - y) * x)).astype(np.float32)
-            total += (maps[lower, left].astype(float)[block] * (y * (1 - x))).astype(np.float32)
-            total += (maps[lower, right].astype(float)[block] * (y * x)).astype(np.float32)
-            levels[rows, columns] = total.astype(np.uint16)
-    return levels
-
-
-_Span = tuple[slice, int, int, NDArray[np.float64]]
-
-
-def _spans(start: int, stop: int, kernel_size: int, tiles: int) -> list[_Span]:
-    """Pieces of an axis between the same two tile centres: pixels, both tiles (clamped), weights of the second."""
-    shift = kernel_size // 2
-    spans = []
-    for tile in range((start + shift) // kernel_size, (stop - 1 + shift) // kernel_size + 1):
-        first = max(tile * kernel_size - shift, start)
-        last = min((tile + 1) * kernel_size - shift, stop)
-        weights = ((np.arange(first, last) + shift) % kernel_size) / kernel_size
-        pixels = slice(first - start, last - start)
-        spans.append((pixels, max(tile - 1, 0), min(tile, tiles - 1), weights))
-    return spans
+    return contrast.interpolate(bins, maps, kernel_size, (window.y0, window.x0))[0]

@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+import cellbatch._native.contrast as contrast
+
 
 def nonzero_percentile(channel: NDArray[np.float32], percentile: float) -> np.float32 | None:
     """Percentile of the non-zero pixels of one channel, the same with every NumPy version.
@@ -41,15 +43,11 @@ def nonzero_percentile(channel: NDArray[np.float32], percentile: float) -> np.fl
     """
     if not 0 <= percentile <= 100:
         raise ValueError(f"percentile must lie in 0 … 100, found {percentile}")
-    values = channel[channel != 0]
-    if values.size == 0:
+    count, low, high = contrast.find_ranks(np.asarray(channel, np.float32), percentile)
+    if count == 0:
         return None
-    position = (values.size - 1) * (percentile / 100)
-    rank = math.floor(position)
-    fraction = position - rank
-    following = min(rank + 1, values.size - 1)
-    ranked = np.partition(values, (rank, following))
-    low, high = float(ranked[rank]), float(ranked[following])
+    position = (count - 1) * (percentile / 100)
+    fraction = position - math.floor(position)
     difference = float(np.float32(high - low))
     value = low + difference * fraction if fraction < 0.5 else high - difference * (1 - fraction)
     return np.float32(value)

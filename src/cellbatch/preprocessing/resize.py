@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-_ROWS_AT_ONCE_PX = 1 << 18
+import cellbatch._native.contrast as contrast
 
 
 def resize_image(image: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -46,7 +46,8 @@ def resize_image(image: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float32
     factors = [n_in / n_out for n_in, n_out in zip(pixels.shape[:2], shape, strict=True)]
     sigmas = [max((factor - 1) / 2, 0) for factor in factors]
     blurred = ndimage.gaussian_filter(pixels, (*sigmas, 0), mode="constant", cval=0.0) if any(sigmas) else pixels
-    resized = _interpolate(blurred, shape)
+    rows, columns = (_axis_terms(n_in, n_out) for n_in, n_out in zip(pixels.shape[:2], shape, strict=True))
+    resized = contrast.resize(blurred, rows, columns)
     lowest, highest = pixels.min(), pixels.max()
     clipped = np.clip(resized, lowest, highest)
     if not lowest <= 0 <= highest:
@@ -66,35 +67,13 @@ def checked_image(image: ArrayLike) -> NDArray[np.float32]:
     if pixels.dtype == np.float64 and np.abs(pixels).max() > float(np.finfo(np.float32).max):
         raise ValueError("the image holds NaN, infinite or larger values than float32 can take")
     pixels = pixels.astype(np.float32, copy=False)
-    if not np.isfinite(pixels).all():
+    if not np.isfinite([pixels.min(), pixels.max()]).all():
         raise ValueError("the image holds NaN or infinite values")
     return pixels
 
 
-def _axis_terms(n_in: int, n_out: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _axis_terms(n_in: int, n_out: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Lower neighbour of each new pixel on an axis, in an image with one zero pixel around it, and its distance."""
     position = (np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5
     lower = np.floor(position)
-    return lower.astype(np.intp) + 1, position - lower
-
-
-def _interpolate(pixels: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Bilinear samples; the four terms are added row by row, in double, before the one rounding to float32."""
-    height, width, channels = pixels.shape
-    framed = np.zeros((height + 2, width + 2, channels))
-    framed[1:-1, 1:-1] = pixels
-    rows, row_weights = _axis_terms(height, shape[0])
-    columns, column_weights = _axis_terms(width, shape[1])
-    resized = np.empty((*shape, channels), np.float32)
-    step = max(_ROWS_AT_ONCE_PX // shape[1], 1)
-    for start in range(0, shape[0], step):
-        part = slice(start, start + step)
-        y, wy = rows[part], row_weights[part, None, None]
-        x, wx = columns, column_weights[None, :, None]
-        upper, lower = framed[y], framed[y + 1]
-        total = upper[:, x] * (1 - wy) * (1 - wx)
-        total += upper[:, x + 1] * (1 - wy) * wx
-        total += lower[:, x] * wy * (1 - wx)
-        total += lower[:, x + 1] * wy * wx
-        resized[part] = total
-    return resized
+    return lower.astype(np.int64) + 1, position - lower

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellbatch.preprocessing.clahe import BINS, Bins, bin_channel, equalization_maps, interpolate_maps
+import cellbatch._native.contrast as contrast
+from cellbatch.preprocessing.clahe import BINS, Bins, bin_channel_into, equalization_maps
 from cellbatch.preprocessing.clip import nonzero_percentile
 from cellbatch.preprocessing.resize import checked_image
 from cellbatch.spec import PreprocessingOptions, Window
@@ -168,7 +169,8 @@ def bin_pixels(window_image: ArrayLike, statistics: PreprocessingStatistics) -> 
     for index, channel in enumerate(statistics.channels):
         if channel.is_constant:
             continue
-        bins[..., index] = bin_channel(_clip(pixels[..., index], channel.ceiling), channel.minimum, channel.maximum)
+        scale = (np.inf if channel.ceiling is None else channel.ceiling, channel.minimum, channel.maximum)
+        bin_channel_into(pixels[..., index], scale, out=bins[..., index])
     return bins
 
 
@@ -206,8 +208,16 @@ def equalize(bins: Bins, statistics: PreprocessingStatistics, window: Window) ->
         raise ValueError(f"{window} is empty or leaves the image of {height}x{width} px")
     equalized = np.zeros(bins.shape, np.float32)
     for index, channel in enumerate(statistics.channels):
-        levels = interpolate_maps(bins[..., index], channel.maps, statistics.kernel_size, window)
-        _stretch(levels, channel, out=equalized[..., index])
+        if channel.level_minimum == channel.level_maximum:
+            continue
+        contrast.equalize(
+            bins[..., index],
+            channel.maps,
+            statistics.kernel_size,
+            (window.y0, window.x0),
+            (channel.level_minimum, channel.level_maximum),
+            out=equalized[..., index],
+        )
     return equalized
 
 
@@ -243,7 +253,9 @@ def preprocess(image: ArrayLike, *, percentile: float | None = 99.9, clahe_kerne
     statistics, levels = _measure(pixels, PreprocessingOptions(percentile, clahe_kernel_size))
     equalized = np.zeros(pixels.shape, np.float32)
     for index, channel in enumerate(statistics.channels):
-        _stretch(levels[index], channel, out=equalized[..., index])
+        if channel.level_minimum < channel.level_maximum:
+            ends = (channel.level_minimum, channel.level_maximum)
+            contrast.stretch(levels[index], ends, out=equalized[..., index])
     return equalized
 
 
@@ -262,34 +274,20 @@ def _measure(pixels: Pixels, options: PreprocessingOptions) -> tuple[Preprocessi
 
 def _measure_channel(channel: Pixels, options: PreprocessingOptions) -> tuple[ChannelStatistics, Levels]:
     """Statistics of one channel, with the grey levels that were computed on the way."""
-    lowest, highest = channel.min(), channel.max()
+    lowest, highest = contrast.find_range(channel)
     if float(highest) - float(lowest) > float(np.finfo(np.float32).max):
         raise ValueError(f"the range {lowest} … {highest} of a channel is wider than float32 can take")
     ceiling = None if options.percentile is None else nonzero_percentile(channel, options.percentile)
-    clipped = _clip(channel, ceiling)
-    minimum, maximum = clipped.min(), clipped.max()
+    minimum, maximum = (lowest, highest) if ceiling is None else (min(lowest, ceiling), min(highest, ceiling))
     if minimum == maximum:
         rows, columns = (-(-n // options.clahe_kernel_size) for n in channel.shape)
         maps = np.zeros((rows, columns, BINS), np.uint16)
         return ChannelStatistics(ceiling, minimum, maximum, maps, 0, 0), np.zeros(channel.shape, np.uint16)
-    bins = bin_channel(clipped, minimum, maximum)
+    bins = np.empty(channel.shape, np.uint8)
+    bin_channel_into(channel, (np.inf if ceiling is None else ceiling, minimum, maximum), out=bins)
     maps = equalization_maps(bins, options.clahe_kernel_size)
-    height, width = channel.shape
-    levels = interpolate_maps(bins, maps, options.clahe_kernel_size, Window(0, height, 0, width))
-    return ChannelStatistics(ceiling, minimum, maximum, maps, int(levels.min()), int(levels.max())), levels
-
-
-def _clip(channel: Pixels, ceiling: np.float32 | None) -> Pixels:
-    """Set brighter pixels to the ceiling."""
-    return channel if ceiling is None else np.minimum(channel, ceiling)
-
-
-def _stretch(levels: Levels, channel: ChannelStatistics, out: Pixels) -> None:
-    """Rescale grey levels to 0 … 1 into `out`; a channel of one level is left as it is."""
-    if channel.level_minimum == channel.level_maximum:
-        return
-    shifted = levels.astype(np.float32) - np.float32(channel.level_minimum)
-    np.divide(shifted, np.float32(channel.level_maximum - channel.level_minimum), out=out)
+    levels, level_minimum, level_maximum = contrast.interpolate(bins, maps, options.clahe_kernel_size, (0, 0))
+    return ChannelStatistics(ceiling, minimum, maximum, maps, level_minimum, level_maximum), levels
 
 
 def _check_channels(pixels: NDArray[np.generic], statistics: PreprocessingStatistics) -> None:

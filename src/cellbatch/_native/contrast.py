@@ -1,0 +1,144 @@
+"""Arrays into the preprocessing kernels and out again. What goes in has been checked by the caller."""
+
+import ctypes
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellbatch._native.library import (
+    BinScale,
+    LevelRange,
+    Plane,
+    Ranks,
+    ResizeAxis,
+    TileMaps,
+    check,
+    load_library,
+)
+
+Channel = NDArray[np.float32]
+Bins = NDArray[np.uint8]
+Maps = NDArray[np.uint16]
+Levels = NDArray[np.uint16]
+
+
+def find_range(channel: Channel) -> tuple[np.float32, np.float32]:
+    """Minimum and maximum of a channel (Y, X) without NaN."""
+    lowest, highest = ctypes.c_float(), ctypes.c_float()
+    values, plane = _readable(channel)
+    status = load_library().find_channel_range(ctypes.byref(plane), ctypes.byref(lowest), ctypes.byref(highest))
+    check(status, "find_channel_range", values.shape)
+    return np.float32(lowest.value), np.float32(highest.value)
+
+
+def find_ranks(channel: Channel, percentile: float) -> tuple[int, float, float]:
+    """Count of the non-zero values of a channel (Y, X), and the two ranks around a percentile of them."""
+    ranks = Ranks()
+    values, plane = _readable(channel)
+    status = load_library().find_channel_ranks(ctypes.byref(plane), percentile, ctypes.byref(ranks))
+    check(status, "find_channel_ranks", values.shape)
+    return ranks.count, ranks.low, ranks.high
+
+
+def bin_pixels(channel: Channel, scale: tuple[float, float, float], bin_of_step: Bins, out: Bins) -> bool:
+    """Write the CLAHE bins of a channel into `out`; whether all pixels lay within the scale.
+
+    The scale is ceiling (brighter pixels are set to it), minimum and maximum.
+    """
+    is_inside = ctypes.c_int32()
+    values, plane = _readable(channel)
+    status = load_library().bin_channel(
+        ctypes.byref(plane),
+        ctypes.byref(BinScale(*scale)),
+        bin_of_step.ctypes.data,
+        ctypes.byref(_plane(out)),
+        ctypes.byref(is_inside),
+    )
+    check(status, "bin_channel", values.shape)
+    return bool(is_inside.value)
+
+
+def make_maps(bins: Bins, kernel_size: int, limit: int) -> Maps:
+    """CLAHE maps of each tile, its histogram cut at `limit`."""
+    rows, columns = (-(-n // kernel_size) for n in bins.shape)
+    maps = np.empty((rows, columns, 256), np.uint16)
+    values, plane = _readable(bins)
+    status = load_library().make_channel_maps(ctypes.byref(plane), kernel_size, limit, maps.ctypes.data)
+    check(status, "make_channel_maps", values.shape)
+    return maps
+
+
+def interpolate(bins: Bins, maps: Maps, kernel_size: int, origin: tuple[int, int]) -> tuple[Levels, int, int]:
+    """Grey levels of a rectangle that begins at `origin`, and the lowest and highest of them."""
+    levels = np.empty(bins.shape, np.uint16)
+    found = LevelRange()
+    values, plane = _readable(bins)
+    tiles, kept = _tiles(maps, kernel_size)
+    status = load_library().interpolate_channel(
+        ctypes.byref(plane), ctypes.byref(tiles), *origin, ctypes.byref(_plane(levels)), ctypes.byref(found)
+    )
+    check(status, "interpolate_channel", values.shape)
+    del kept
+    return levels, found.lowest, found.highest
+
+
+def equalize(
+    bins: Bins, maps: Maps, kernel_size: int, origin: tuple[int, int], levels: tuple[int, int], out: Channel
+) -> None:
+    """Write the preprocessed pixels of a rectangle that begins at `origin`; `levels` become 0 and 1."""
+    values, plane = _readable(bins)
+    tiles, kept = _tiles(maps, kernel_size)
+    status = load_library().equalize_channel(
+        ctypes.byref(plane),
+        ctypes.byref(tiles),
+        *origin,
+        ctypes.byref(LevelRange(*levels)),
+        ctypes.byref(_plane(out)),
+    )
+    check(status, "equalize_channel", values.shape)
+    del kept
+
+
+def stretch(grey: Levels, levels: tuple[int, int], out: Channel) -> None:
+    """Write grey levels as float32; `levels` become 0 and 1."""
+    values, plane = _readable(grey)
+    status = load_library().stretch_channel(
+        ctypes.byref(plane), ctypes.byref(LevelRange(*levels)), ctypes.byref(_plane(out))
+    )
+    check(status, "stretch_channel", values.shape)
+
+
+def resize(
+    pixels: Channel,
+    rows: tuple[NDArray[np.int64], NDArray[np.float64]],
+    columns: tuple[NDArray[np.int64], NDArray[np.float64]],
+) -> Channel:
+    """Bilinear samples of an image (Y, X, C) at lower neighbours and distances per axis, zeros outside."""
+    source = np.ascontiguousarray(pixels, np.float32)
+    resized = np.empty((rows[0].size, columns[0].size, source.shape[2]), np.float32)
+    kept = [np.ascontiguousarray(values) for values in (*rows, *columns)]
+    axes = [ResizeAxis(kept[i].ctypes.data, kept[i + 1].ctypes.data, kept[i].size) for i in (0, 2)]
+    status = load_library().resize_image(
+        source.ctypes.data, *source.shape, ctypes.byref(axes[0]), ctypes.byref(axes[1]), resized.ctypes.data
+    )
+    check(status, "resize_image", resized.shape)
+    return resized
+
+
+def _plane(values: NDArray[np.generic]) -> Plane:
+    """Describe an array (Y, X) with positive, aligned steps."""
+    return Plane(values.ctypes.data, *values.shape, *(step // values.itemsize for step in values.strides))
+
+
+def _readable(values: NDArray[np.generic]) -> tuple[NDArray[np.generic], Plane]:
+    """Describe any array (Y, X) in native byte order; a copy where memory does not suit. Keep the array meanwhile."""
+    is_suited = values.flags.aligned and all(step > 0 and step % values.itemsize == 0 for step in values.strides)
+    if not is_suited or not values.dtype.isnative:
+        values = np.array(values, values.dtype.newbyteorder("="), order="C")
+    return values, _plane(values)
+
+
+def _tiles(maps: Maps, kernel_size: int) -> tuple[TileMaps, Maps]:
+    """Describe maps, and the array to keep meanwhile."""
+    kept = np.ascontiguousarray(maps, np.uint16)
+    return TileMaps(kept.ctypes.data, *kept.shape[:2], kernel_size), kept
