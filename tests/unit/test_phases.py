@@ -141,7 +141,10 @@ def test_a_folder_becomes_one_sample_per_image(launch, tmp_path):
     for i in range(3):
         launch.write(f"plate/field_{i}.ome.tif", i, **MPP)
     launch.add("plate,plate,,,0,1,")
+    names = [f"field_{i}.ome.tif" for i in range(3)]
+    launch.staged[0]["files"][0]["entries"] = [[name, 1, 1] for name in [*names, "scan.czi", ".DS_Store"]]
     batches, plan = launch.plan()
+    assert plan["files_not_read"] == ["plate: scan.czi"]
     samples = [sample["sample"] for sample in batches[0]["record"]["samples"]]
     assert samples == ["plate_field_0", "plate_field_1", "plate_field_2"]
     assert plan["samples"] == 3

@@ -49,12 +49,13 @@ class StagedFile:
 
 @dataclass
 class CheckedRow:
-    """One row with its samples, or with what is wrong with it."""
+    """One row with its samples, or with what is wrong with it; ``not_read`` names a folder's files of other kinds."""
 
     row: Row
     files: Sequence[StagedFile]
     samples: list[SampleSpec] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    not_read: list[str] = field(default_factory=list)
 
 
 def check_row(row: Row, files: Sequence[StagedFile], images: Path, fallbacks: Fallbacks) -> CheckedRow:
@@ -82,6 +83,8 @@ def check_row(row: Row, files: Sequence[StagedFile], images: Path, fallbacks: Fa
     except InputError as error:
         checked.faults.append(f"{where}: {error}")
         return checked
+    members = [sources[0].member for _, sources in expanded]
+    checked.not_read = _files_not_read(files, members) if members[0] else []
     for sample, sources in expanded:
         try:
             checked.samples.append(_settle(row, sample, sources, images, fallbacks))
@@ -133,6 +136,14 @@ def _expand(row: Row, files: Sequence[StagedFile], images: Path) -> Iterator[tup
             yield sample, (replace(sources[0], member=member),)
     else:
         yield row.sample, sources
+
+
+def _files_not_read(files: Sequence[StagedFile], members: Sequence[str]) -> list[str]:
+    """List the files of a folder that are no part of any of its images; hidden ones do not count."""
+    names = [name for file in files for name, *_ in file.entries]
+    visible = [name for name in names if not any(part.startswith(".") for part in PurePosixPath(name).parts)]
+    known = set(members)
+    return [name for name in visible if known.isdisjoint([name, *map(str, PurePosixPath(name).parents)])]
 
 
 def _stem(member: str) -> str:

@@ -95,6 +95,7 @@ def plan_batches(
             phase: max((batch["meta"]["memory"][phase] for batch in batches), default=0) for phase in MEMORY_MODELS
         },
         "handoff_bytes": handoff_bytes([p.model_pixels for p in planned], len(manifest.channels), heads),
+        "files_not_read": [f"{row.row.sample}: {name}" for row in checked for name in row.not_read],
         "model": {"name": manifest.name, "version": manifest.version, "model_mpp": manifest.model_mpp},
     }
     logger.info("%d samples in %d batches", len(planned), len(batches))
@@ -136,6 +137,7 @@ def _plan_text(plan: Mapping[str, Any]) -> str:
         f"model tiles        {plan['tiles']}\n"
         f"memory, largest    {memory}\n"
         f"hand-off files     {volume}, before compression\n"
+        f"files not read     {', '.join(plan['files_not_read']) or 'none'}\n"
     )
 
 
