@@ -58,7 +58,9 @@ def measure_side(folder: Path, side: int) -> list[tuple[str, float, float]]:
     batch = plan_batches(sheet, staged, image.parents[1], model, {})[0][0]
     record = folder / "batch.json"
     record.write_text(json.dumps(batch["record"]), encoding="utf-8")
-    pixels, heads, labels = folder / "b.pixels.zip", folder / "b.heads.zip", folder / "labels"
+    pixels, heads, labels, zipped = (
+        folder / name for name in ("b.pixels.zip", "b.heads.zip", "labels", "b.labels.zip")
+    )
     common = ["--batch", record, "--timings", folder / "timings.csv"]
     peaks = {
         "preprocess": measure_peak(
@@ -66,10 +68,10 @@ def measure_side(folder: Path, side: int) -> list[tuple[str, float, float]]:
         ),
         "infer": measure_peak("infer_tiles", *common[2:], "--pixels", pixels, "--model", model, "--output", heads),
         "postprocess": measure_peak(
-            "postprocess_labels", *common, "--heads", heads, "--model", model, "--outdir", labels
+            "postprocess_labels", *common, "--heads", heads, "--model", model, "--outdir", labels, "--handoff", zipped
         ),
         "measure": measure_peak(
-            *("measure_cells", *common, "--images", image.parents[1], "--labels", labels),
+            *("measure_cells", *common, "--images", image.parents[1], "--labels", zipped),
             *("--cells", folder / "cells", "--overlays", folder / "qc", "--summary", folder / "summary.parquet"),
         ),
     }

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from cellbatch.cli import Parser, run
-from cellbatch.phases.postprocess_labels import postprocess_labels
+from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
 from cellbatch.phases.samples import read_batch
 from cellbatch.phases.timing_files import write_timings
 from cellbatch.spec import COMPARTMENT_CHOICES
@@ -16,7 +16,7 @@ SIZES = ["small_objects_threshold", "fill_holes_threshold", "radius"]
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_options(["batch", "heads", "model", "outdir", "timings"], Path, required=True)
+    parser.add_options(["batch", "heads", "model", "outdir", "handoff", "timings"], Path, required=True)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
     parser.add_options(THRESHOLDS, float)
@@ -26,7 +26,7 @@ def main() -> None:
         read_batch(options.batch),
         options.heads,
         options.model,
-        options.outdir,
+        LabelFiles(options.outdir, options.handoff),
         compartment=options.compartment,
         overrides={name: getattr(options, name) for name in THRESHOLDS + SIZES},
         processes=options.processes,

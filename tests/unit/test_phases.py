@@ -14,7 +14,7 @@ from cellbatch.io.tables import read_table
 from cellbatch.phases.infer_tiles import InferenceOptions, infer_batch
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
 from cellbatch.phases.plan_batches import check_parameters, plan_batches, write_plan
-from cellbatch.phases.postprocess_labels import make_labels, postprocess_labels
+from cellbatch.phases.postprocess_labels import LabelFiles, make_labels, postprocess_labels
 from cellbatch.phases.prepare_model import find_model, prepare_model
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.phases.samples import map_samples, read_batch
@@ -84,8 +84,9 @@ def _run(launch: Launch, batch: Batch, outdir: Path, **options) -> None:
     preprocess_images(batch, images, model, pixels)
     timings = infer_batch(pixels, model, heads, InferenceOptions())
     assert [row["step"] for row in timings.rows()].count("load_model") == 1
-    postprocess_labels(batch, heads, model, outdir / "labels", **options)
-    files = MeasuredFiles(images, outdir / "labels", outdir / "cells", outdir / "qc")
+    output = LabelFiles(outdir / "labels", outdir / "b.labels.zip")
+    postprocess_labels(batch, heads, model, output, **options)
+    files = MeasuredFiles(images, output.handoff, outdir / "cells", outdir / "qc")
     measure_batch(batch, files, outdir / "summary.parquet")
 
 

@@ -4,7 +4,7 @@ process MEASURE_CELLS {
     memory { "${meta.memory.measure * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
 
     input:
-    tuple val(meta), val(record), path(images, stageAs: 'images/?/*'), path(labels, stageAs: 'labels/*')
+    tuple val(meta), val(record), path(images, stageAs: 'images/?/*'), path(labels)
     val code
 
     output:
@@ -19,7 +19,7 @@ process MEASURE_CELLS {
     cat > batch.json <<'END_OF_RECORD'
     ${record}
     END_OF_RECORD
-    measure_cells.py --batch batch.json --images images --labels labels --cells cells --overlays qc \\
+    measure_cells.py --batch batch.json --images images --labels '${labels}' --cells cells --overlays qc \\
         --summary '${meta.id}.summary.parquet' --timings '${meta.id}.measure.timings.csv' \\
         --processes ${task.cpus} ${task.ext.args ?: ''}
     """

@@ -9,7 +9,8 @@ process POSTPROCESS_LABELS {
     val code
 
     output:
-    tuple val(meta), path('labels/*.ome.tif'), emit: labels
+    path 'labels/*.ome.tif', emit: images
+    tuple val(meta), path("${meta.id}.labels.zip"), emit: labels
     path "${meta.id}.postprocess.timings.csv", emit: timings
 
     script:
@@ -23,13 +24,13 @@ process POSTPROCESS_LABELS {
     ${manifest}
     END_OF_MANIFEST
     postprocess_labels.py --batch batch.json --heads '${heads}' --model model --outdir labels \\
-        --timings '${meta.id}.postprocess.timings.csv' --processes ${task.cpus} ${task.ext.args ?: ''}
+        --handoff '${meta.id}.labels.zip' --timings '${meta.id}.postprocess.timings.csv' --processes ${task.cpus} ${task.ext.args ?: ''}
     """
 
     stub:
     """
     # code ${code}
     mkdir labels
-    touch 'labels/${meta.id}.whole_cell.ome.tif' '${meta.id}.postprocess.timings.csv'
+    touch '${meta.id}.labels.zip' 'labels/${meta.id}.whole_cell.ome.tif' '${meta.id}.postprocess.timings.csv'
     """
 }

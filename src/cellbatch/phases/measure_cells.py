@@ -12,16 +12,15 @@ import numpy as np
 
 from cellbatch.errors import InputError
 from cellbatch.io.atomic import write_bytes
-from cellbatch.io.labels import read_labels
 from cellbatch.io.tables import write_table
 from cellbatch.measurement.cells import measure_cells
-from cellbatch.phases.postprocess_labels import label_file
+from cellbatch.phases.handoff_files import open_handoff
 from cellbatch.phases.samples import map_samples, sample_file
 from cellbatch.phases.sources import SampleImage
 from cellbatch.reporting.overlays import draw_overlay, draw_thumbnail, encode_png
 from cellbatch.reporting.summary import THUMBNAIL, summarize_sample, summary_table
 from cellbatch.reporting.timings import Timings
-from cellbatch.spec import COMPARTMENTS, Batch, SampleSpec
+from cellbatch.spec import Batch, SampleSpec
 
 logger = logging.getLogger(__name__)
 
@@ -85,15 +84,11 @@ def _measure_sample(sample: SampleSpec, batch: str, files: MeasuredFiles) -> tup
     return summarize_sample(sample, batch, cells, counts), thumbnail, clock()
 
 
-def _read_compartments(sample: SampleSpec, folder: Path) -> dict[str, np.ndarray]:
-    """Label images (Y, X) of a sample, by compartment; at least one, each of the image's size."""
-    labels = {}
-    for name in COMPARTMENTS:
-        path = label_file(folder, sample, name)
-        if path.exists():
-            labels[name] = read_labels(path)
-            if labels[name].shape != sample.shape:
-                raise InputError(f"{path.name} is {labels[name].shape} px, the image {sample.shape} px")
-    if not labels:
-        raise InputError(f"no label image of the sample in {folder.name}/")
+def _read_compartments(sample: SampleSpec, handoff: Path) -> dict[str, np.ndarray]:
+    """Read the labels (Y, X) of a sample by compartment; at least one, each of the image's size."""
+    source = open_handoff(handoff)
+    labels = {name: source.read(sample.sample, name) for name in source.names(sample.sample)}
+    if not labels or any(values.shape != sample.shape for values in labels.values()):
+        shapes = {name: values.shape for name, values in labels.items()}
+        raise InputError(f"{handoff.name} holds labels {shapes} for an image of {sample.shape} px; run its phase again")
     return labels

@@ -2,15 +2,16 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
-from functools import lru_cache, partial
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from cellbatch.io.handoffs import HandoffReader
+from cellbatch.io.handoffs import HandoffWriter
 from cellbatch.io.labels import write_labels
 from cellbatch.io.models import read_manifest
+from cellbatch.phases.handoff_files import open_handoff
 from cellbatch.phases.infer_tiles import HEAD_NAMES
 from cellbatch.phases.samples import map_samples, sample_file
 from cellbatch.postprocessing.resize import resize_labels
@@ -23,9 +24,12 @@ logger = logging.getLogger(__name__)
 MAXIMA_THRESHOLD = "maxima_threshold_"
 
 
-def label_file(folder: Path, sample: SampleSpec, compartment: str) -> Path:
-    """Path of a label image."""
-    return sample_file(folder, sample, f"{compartment}.ome.tif")
+@dataclass(frozen=True)
+class LabelFiles:
+    """Where labels go: ``folder`` gets ``<sample>.<compartment>.ome.tif``, ``handoff`` is for the measurement."""
+
+    folder: Path
+    handoff: Path
 
 
 def resolve_watershed(
@@ -76,20 +80,22 @@ def postprocess_labels(
     batch: Batch,
     heads: Path,
     model: Path,
-    outdir: Path,
+    output: LabelFiles,
     *,
     compartment: str = "both",
     overrides: Mapping[str, float | None] | None = None,
     processes: int = 1,
 ) -> Timings:
-    """Write a label image per sample and compartment.
+    """Write a label image per sample and compartment, and all of them once more as one hand-off.
+
+    Thousands of files would be staged one by one for the measurement; the hand-off is one.
 
     Parameters
     ----------
     batch : the task's samples
     heads : hand-off of INFER_TILES
     model : folder of the prepared model
-    outdir : folder for ``<sample>.<compartment>.ome.tif``
+    output : where the labels go
     compartment : ``both``, ``whole-cell`` or ``nuclear``
     overrides : see ``resolve_watershed``
     processes : samples worked on at once
@@ -97,30 +103,30 @@ def postprocess_labels(
     selected = read_manifest(model).selected(compartment)
     options = resolve_watershed(selected, overrides or {})
     timings = Timings("postprocess", batch.batch)
-    outdir.mkdir(parents=True, exist_ok=True)
+    output.folder.mkdir(parents=True, exist_ok=True)
     logger.info("labelling %d images of batch %s", len(batch.samples), batch.batch)
-    work = partial(_label_sample, heads=heads, options=options, outdir=outdir)
-    for sample, (pixels, seconds) in zip(batch.samples, map_samples(work, batch.samples, processes), strict=True):
-        timings.add(sample.sample, "postprocess", seconds, pixels=pixels)
+    work = partial(_label_sample, heads=heads, options=options, folder=output.folder)
+    with HandoffWriter(output.handoff) as handoff:
+        for sample, (labels, pixels, seconds) in zip(
+            batch.samples, map_samples(work, batch.samples, processes), strict=True
+        ):
+            for name, values in labels.items():
+                handoff.write(sample.sample, name, values)
+            timings.add(sample.sample, "postprocess", seconds, pixels=pixels)
     logger.info("wrote %d label images", len(batch.samples) * len(options))
     return timings
 
 
-@lru_cache(maxsize=1)
-def _open_heads(heads: Path) -> HandoffReader:
-    """One reader per process: the list of entries of a long batch is read once."""
-    return HandoffReader(heads)
-
-
 def _label_sample(
-    sample: SampleSpec, heads: Path, options: Mapping[str, WatershedOptions], outdir: Path
-) -> tuple[int, float]:
+    sample: SampleSpec, heads: Path, options: Mapping[str, WatershedOptions], folder: Path
+) -> tuple[dict[str, np.ndarray], int, float]:
     clock = Timings.clock()
-    source = _open_heads(heads)
-    pixels = 0
+    source = open_handoff(heads)
+    labels, pixels = {}, 0
     for compartment, watershed in options.items():
         maps = {head: source.read(sample.sample, f"{compartment}_{head}") for head in HEAD_NAMES}
-        labels = make_labels(maps, watershed, sample.shape)
-        write_labels(label_file(outdir, sample, compartment), labels, sample.image_mpp, compartment)
+        labels[compartment] = make_labels(maps, watershed, sample.shape)
+        path = sample_file(folder, sample, f"{compartment}.ome.tif")
+        write_labels(path, labels[compartment], sample.image_mpp, compartment)
         pixels = maps["interior"].size
-    return pixels, clock()
+    return labels, pixels, clock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ MEMBRANE_RGB = (75, 140, 60)
 WHOLE_CELL_RGB = (255, 220, 50)
 NUCLEAR_OUTLINE_RGB = (255, 110, 190)
 
-MIN_SIDE_PX = 400
+MIN_SIDE_PX = 300
 MAX_SIDE_PX = 2048
 WIDE_CELL_PX = 28
 DASH_PX = 4
@@ -184,7 +185,7 @@ def draw_thumbnail(overlay: Picture, max_bytes: int = 8000) -> bytes:
         Not even the smallest thumbnail fits.
     """
     picture = Image.fromarray(overlay)
-    side = 240
+    side = 192
     while side >= 8:
         small = picture.copy()
         small.thumbnail((side, side), Image.Resampling.BOX)
@@ -233,6 +234,7 @@ def _outlines(labels: Labels, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return edge
 
 
+@lru_cache(maxsize=1)
 def _dashes(shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Slanted stripes, so that two outlines in one place show in turn."""
     stripe = (np.add.outer(np.arange(shape[0], dtype=np.int32), np.arange(shape[1], dtype=np.int32)) // DASH_PX) & 1
