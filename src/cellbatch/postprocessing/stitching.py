@@ -27,9 +27,9 @@ class Stitching:
 
     def add(self, core: Window, found: BlockLabels) -> None:
         """Write the labels of a block as provisional numbers and keep its objects."""
-        offset = np.uint32(self._count - 1)
-        is_object = found.labels > 0
-        self._labels[core.slices] = np.where(is_object, found.labels + offset, np.uint32(0))
+        provisional = np.arange(self._count - 1, self._count + len(found.objects), dtype=np.uint32)
+        provisional[0] = 0
+        self._labels[core.slices] = provisional.take(found.labels, mode="clip")
         self._pieces.append(found.objects)
         self._count += len(found.objects)
         if self._count > np.iinfo(np.uint32).max:
@@ -50,7 +50,7 @@ class Stitching:
         is_present = is_kept & (objects["area"] > 0)
         numbers = np.where(is_present, np.cumsum(is_present), 0).astype(np.uint32)[ranks]
         for core in grid.cores():
-            self._labels[core.slices] = numbers[np.asarray(self._labels[core.slices])]
+            self._labels[core.slices] = numbers.take(np.asarray(self._labels[core.slices]), mode="clip")
 
     def _fill_holes(
         self, objects: NDArray[np.void], ranks: NDArray[np.intp], candidates: NDArray[np.intp], threshold: float
