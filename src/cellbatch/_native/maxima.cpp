@@ -234,19 +234,17 @@ class Prefilter {
     float slack_;
 };
 
-// Calls visit(x) for every non-zero byte.
+// Calls visit(x) for every byte with the lowest bit set.
 template <class Visit>
 void for_set_bytes(const uint8_t* bytes, int64_t size, Visit&& visit) {
     int64_t x = 0;
     for (; x + 8 <= size; x += 8) {
         uint64_t word;
         std::memcpy(&word, bytes + x, 8);
-        if (!word) continue;
-        for (int i = 0; i < 8; ++i)
-            if (bytes[x + i]) visit(x + i);
+        for (word &= 0x0101010101010101u; word; word &= word - 1) visit(x + __builtin_ctzll(word) / 8);
     }
     for (; x < size; ++x)
-        if (bytes[x]) visit(x);
+        if (bytes[x] & 1) visit(x);
 }
 
 // Markers outside the mask count where they hang together with one inside.
