@@ -317,8 +317,9 @@ bool is_flatter_than(const float* values, int64_t size, double threshold) {
     int64_t i = 0;
     for (; i + kLanes <= size; i += kLanes)
         for (int lane = 0; lane < kLanes; ++lane) {
-            lowest[lane] = std::min(lowest[lane], values[i + lane]);
-            highest[lane] = std::max(highest[lane], values[i + lane]);
+            const float value = values[i + lane];
+            lowest[lane] = value < lowest[lane] ? value : lowest[lane];
+            highest[lane] = value > highest[lane] ? value : highest[lane];
         }
     for (; i < size; ++i) {
         lowest[0] = std::min(lowest[0], values[i]);
