@@ -10,6 +10,8 @@ from skimage.morphology import h_maxima
 
 from cellbatch._native import watershed as native
 from cellbatch.postprocessing import deep_watershed
+from cellbatch.postprocessing.blocks import BlockOptions, label_by_blocks
+from cellbatch.spec import WatershedOptions
 from tests.labels_equal import assert_contiguous, assert_labels_equal
 from tests.reference import watershed as reference
 from tests.reference.flooding import flood, flood_by_heap
@@ -191,3 +193,16 @@ def test_deep_watershed_equals_the_steps_one_by_one(pair, maxima_threshold, inte
     expected = fill_holes_plainly(expected, sizes[1])
     _, expected = np.unique(np.append(expected, 0), return_inverse=True)
     assert_labels_equal(found, expected[:-1].reshape(found.shape))
+
+
+@pytest.mark.parametrize("first_seed", range(0, 300, 50))
+def test_labels_by_blocks_equal_those_of_the_whole(first_seed):
+    for seed in range(first_seed, first_seed + 50):
+        inner_distance, interior, options = draw_case(seed, longest=256)
+        rng = np.random.default_rng(seed)
+        blocks = BlockOptions(int(rng.integers(20, 301)), int(rng.choice([4, 16, 64])), threads=(1, 2, 4)[seed % 3])
+        labels = np.zeros(inner_distance.shape, np.uint32)
+        report = label_by_blocks(inner_distance, interior, labels, WatershedOptions(**options), blocks)
+        expected = deep_watershed(inner_distance, interior, **options)
+        assert report.uncertified == ()
+        assert np.array_equal(labels, expected), f"seed {seed}: {np.count_nonzero(labels != expected)} px differ"

@@ -116,6 +116,16 @@ inline Four load(const double* from) {
     return values;
 }
 
+// Four of the eight values of two vectors.
+template <int a, int b, int c, int d>
+inline FourSingles pick(FourSingles first, FourSingles second) {
+#if defined(__clang__)
+    return __builtin_shufflevector(first, second, a, b, c, d);
+#else
+    return __builtin_shuffle(first, second, FourInts{a, b, c, d});
+#endif
+}
+
 // Grey levels of rectangles whose pixels lie between the same four tile centres.
 class Interpolator {
    public:
@@ -174,14 +184,14 @@ class Interpolator {
         for (; x + 4 <= columns.last; x += 4) {
             const FourSingles a = terms(table, row_weights, x), b = terms(table, row_weights, x + 1);
             const FourSingles c = terms(table, row_weights, x + 2), d = terms(table, row_weights, x + 3);
-            const FourSingles ab = __builtin_shuffle(a, b, FourInts{0, 4, 1, 5});
-            const FourSingles cd = __builtin_shuffle(c, d, FourInts{0, 4, 1, 5});
-            const FourSingles ab_below = __builtin_shuffle(a, b, FourInts{2, 6, 3, 7});
-            const FourSingles cd_below = __builtin_shuffle(c, d, FourInts{2, 6, 3, 7});
-            FourSingles sum = __builtin_shuffle(ab, cd, FourInts{0, 1, 4, 5});
-            sum += __builtin_shuffle(ab, cd, FourInts{2, 3, 6, 7});
-            sum += __builtin_shuffle(ab_below, cd_below, FourInts{0, 1, 4, 5});
-            sum += __builtin_shuffle(ab_below, cd_below, FourInts{2, 3, 6, 7});
+            const FourSingles ab = pick<0, 4, 1, 5>(a, b);
+            const FourSingles cd = pick<0, 4, 1, 5>(c, d);
+            const FourSingles ab_below = pick<2, 6, 3, 7>(a, b);
+            const FourSingles cd_below = pick<2, 6, 3, 7>(c, d);
+            FourSingles sum = pick<0, 1, 4, 5>(ab, cd);
+            sum += pick<2, 3, 6, 7>(ab, cd);
+            sum += pick<0, 1, 4, 5>(ab_below, cd_below);
+            sum += pick<2, 3, 6, 7>(ab_below, cd_below);
             const FourInts whole = __builtin_convertvector(sum, FourInts);
             for (int i = 0; i < 4; ++i) levels_[x + i] = static_cast<uint16_t>(whole[i]);
         }

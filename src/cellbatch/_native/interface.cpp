@@ -6,6 +6,7 @@
 #include <new>
 #include <stdexcept>
 
+#include "block.hpp"
 #include "contrast.hpp"
 #include "gaussian.hpp"
 #include "maxima.hpp"
@@ -97,7 +98,9 @@ int32_t label_maxima(const float* maxima, int64_t height, int64_t width, double 
         const Shape shape{height, width};
         const float everywhere = -std::numeric_limits<float>::infinity();
         auto scratch = allocate<uint8_t>(shape);
-        const auto runs = find_maxima(maxima, maxima, everywhere, shape, {threshold, radius}, threads, scratch.get());
+        std::vector<Run> runs;
+        if (!is_flatter_than(maxima, shape.size(), threshold))
+            runs = find_maxima(maxima, maxima, everywhere, shape, {threshold, radius}, threads, scratch.get());
         std::memset(labels, 0, shape.size() * sizeof *labels);
         for (const Run& run : runs) std::fill(labels + run.y * width + run.x0, labels + run.y * width + run.x1, run.label);
     });
@@ -169,6 +172,30 @@ int32_t resize_image(const float* pixels, int64_t height, int64_t width, int64_t
     return guard([&] { resize_bilinear(pixels, {height, width}, channels, *rows, *columns, resized); });
 }
 
+// Labels of one block; `result` receives what `read_block` copies and `free_block` frees.
+int32_t label_block(const float* inner_distance, const float* interior, const BlockPlace* place,
+                    const WatershedOptions* options, int32_t* labels, BlockResult** result) {
+    return guard([&] {
+        const BlockOptions passed{options->maxima_threshold,
+                                  options->radius,
+                                  options->interior_threshold,
+                                  {options->maxima_kernel.weights, options->maxima_kernel.radius},
+                                  {options->interior_kernel.weights, options->interior_kernel.radius}};
+        auto found = std::make_unique<BlockResult>(label_core(inner_distance, interior, *place, passed, labels));
+        *result = found.release();
+    });
+}
+
+int64_t count_block_objects(const BlockResult* result) { return static_cast<int64_t>(result->objects.size()); }
+
+void read_block(const BlockResult* result, BlockObject* objects, int64_t* undecided_px, int64_t* unsure_px) {
+    std::copy(result->objects.begin(), result->objects.end(), objects);
+    *undecided_px = result->undecided;
+    *unsure_px = result->unsure;
+}
+
+void free_block(BlockResult* result) { delete result; }
+
 int32_t deep_watershed(const float* inner_distance, const float* interior, int64_t height, int64_t width,
                        const WatershedOptions* options, int32_t* labels, WatershedReport* report) {
     return guard([&] {
@@ -190,8 +217,9 @@ int32_t deep_watershed(const float* inner_distance, const float* interior, int64
         {
             const auto smooth_maxima = smoothed(inner_distance, options->maxima_kernel);
             const float* maxima = smooth_maxima ? smooth_maxima.get() : inner_distance;
-            markers = find_maxima(maxima, surface, options->interior_threshold, shape,
-                                  {options->maxima_threshold, options->radius}, threads, scratch.get());
+            if (!is_flatter_than(maxima, shape.size(), options->maxima_threshold))
+                markers = find_maxima(maxima, surface, options->interior_threshold, shape,
+                                      {options->maxima_threshold, options->radius}, threads, scratch.get());
         }
         int32_t label_count = 0;
         for (const Run& run : markers) label_count = std::max(label_count, run.label);

@@ -85,6 +85,18 @@ class ResizeAxis(ctypes.Structure):
     _fields_ = [("lower", ctypes.c_void_p), ("distance", ctypes.c_void_p), ("size", ctypes.c_int64)]
 
 
+class BlockPlace(ctypes.Structure):
+    """Shape of the image, and the boxes (y0, y1, x0, x1) that are read, flooded and owned."""
+
+    _fields_ = [
+        ("height", ctypes.c_int64),
+        ("width", ctypes.c_int64),
+        ("source", ctypes.c_int64 * 4),
+        ("window", ctypes.c_int64 * 4),
+        ("core", ctypes.c_int64 * 4),
+    ]
+
+
 _POINTER, _SIZE, _COUNT, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_double
 _SIGNATURES = {
     "has_x86_64_v3": [],
@@ -100,6 +112,7 @@ _SIGNATURES = {
     "equalize_channel": [_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER],
     "stretch_channel": [_POINTER, _POINTER, _POINTER],
     "resize_image": [_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER],
+    "label_block": [_POINTER, _POINTER, _POINTER, ctypes.POINTER(WatershedOptions), _POINTER, _POINTER],
     "deep_watershed": [
         _POINTER,
         _POINTER,
@@ -139,6 +152,9 @@ def load_library(build: str | None = None) -> ctypes.CDLL:
     for name, arguments in _SIGNATURES.items():
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, ctypes.c_int32
+    library.count_block_objects.argtypes, library.count_block_objects.restype = [_POINTER], _SIZE
+    library.read_block.argtypes, library.read_block.restype = [_POINTER] * 4, None
+    library.free_block.argtypes, library.free_block.restype = [_POINTER], None
     return library
 
 

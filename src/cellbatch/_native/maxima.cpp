@@ -12,7 +12,7 @@ namespace cellbatch {
 namespace {
 
 constexpr float kAllowance = 2e-6f;
-constexpr uint8_t kUnknown = 0, kMarker = 1, kRejected = 2, kExplored = 4;
+constexpr uint8_t kUnknown = 0, kMarker = 1, kRejected = 2, kExplored = 4, kUnsure = 8;
 
 // Several threads may reach the same verdict about a pixel at once.
 inline uint8_t verdict_of(const uint8_t* verdicts, int64_t pixel) {
@@ -80,8 +80,10 @@ class PixelSet {
 // Decides for single pixels whether they are markers, by a flood that starts with the pixel itself.
 class Judge {
    public:
-    Judge(const float* values, Shape shape, float height, int radius, uint8_t* verdicts)
-        : values_(values), shape_(shape), height_(height), verdicts_(verdicts) {
+    Judge(const float* values, Shape shape, float height, MaximaOptions options, uint8_t* verdicts)
+        : values_(values), shape_(shape), height_(height), cut_(options.cut), radius_(options.radius),
+          verdicts_(verdicts) {
+        const int radius = options.radius;
         for (int dy = -radius; dy <= radius; ++dy)
             for (int dx = -radius; dx <= radius; ++dx)
                 if ((dy || dx) && dy * dy + dx * dx <= radius * radius) steps_.push_back({dy, dx});
@@ -109,6 +111,7 @@ class Judge {
     bool flood(Place start) {
         const float value = values_[index(start)];
         reached_.clear();
+        is_touching_ = false;
         highest_ = seed(value);
         if (value - highest_ < height_) {
             reached_.push_back(start);
@@ -119,6 +122,7 @@ class Judge {
         reached_.push_back(start);
         for (size_t i = 0; i < reached_.size(); ++i) {
             const Place from = reached_[i];
+            if (cut_.any()) is_touching_ |= cut_.touches(from.y, from.x, shape_, radius_);
             for (const Place step : steps_) {
                 const Place to{from.y + step.y, from.x + step.x};
                 if (to.y < 0 || to.x < 0 || to.y >= shape_.height || to.x >= shape_.width) continue;
@@ -143,10 +147,11 @@ class Judge {
     // A reached pixel that is not lower floods no farther. The others are monotone in their values: bisect.
     void spread_acceptance(float value) {
         open_.clear();
+        uint8_t marker = is_touching_ ? kMarker | kUnsure : kMarker;
         for (const Place place : reached_) {
             const float near = values_[index(place)];
             if (near >= value) {
-                set_verdict(verdicts_, index(place), kMarker);
+                set_verdict(verdicts_, index(place), marker);
             } else if (near - highest_ < height_) {
                 set_verdict(verdicts_, index(place), kRejected);
             } else {
@@ -161,18 +166,22 @@ class Judge {
         while (rejected < accepted) {
             if (flood(open_[next])) {
                 accepted = next;
+                if (is_touching_) marker |= kUnsure;
             } else {
                 rejected = next + 1;
             }
             next = rejected + (accepted - rejected) / 2;
         }
         for (size_t i = 0; i < open_.size(); ++i)
-            set_verdict(verdicts_, index(open_[i]), i < accepted ? kRejected : kMarker);
+            set_verdict(verdicts_, index(open_[i]), i < accepted ? kRejected : marker);
     }
 
     const float* values_;
     Shape shape_;
     float height_, highest_ = 0;
+    CutSides cut_;
+    int radius_;
+    bool is_touching_ = false;
     uint8_t* verdicts_;
     std::vector<Place> steps_, reached_, open_;
     PixelSet seen_;
@@ -225,38 +234,17 @@ class Prefilter {
     float slack_;
 };
 
-// Calls visit(x) for every non-zero byte.
+// Calls visit(x) for every byte with the lowest bit set.
 template <class Visit>
 void for_set_bytes(const uint8_t* bytes, int64_t size, Visit&& visit) {
     int64_t x = 0;
     for (; x + 8 <= size; x += 8) {
         uint64_t word;
         std::memcpy(&word, bytes + x, 8);
-        if (!word) continue;
-        for (int i = 0; i < 8; ++i)
-            if (bytes[x + i]) visit(x + i);
+        for (word &= 0x0101010101010101u; word; word &= word - 1) visit(x + __builtin_ctzll(word) / 8);
     }
     for (; x < size; ++x)
-        if (bytes[x]) visit(x);
-}
-
-bool is_flatter_than(const float* values, int64_t size, double threshold) {
-    constexpr int kLanes = 32;
-    float lowest[kLanes], highest[kLanes];
-    std::fill(lowest, lowest + kLanes, values[0]);
-    std::fill(highest, highest + kLanes, values[0]);
-    int64_t i = 0;
-    for (; i + kLanes <= size; i += kLanes)
-        for (int lane = 0; lane < kLanes; ++lane) {
-            lowest[lane] = std::min(lowest[lane], values[i + lane]);
-            highest[lane] = std::max(highest[lane], values[i + lane]);
-        }
-    for (; i < size; ++i) {
-        lowest[0] = std::min(lowest[0], values[i]);
-        highest[0] = std::max(highest[0], values[i]);
-    }
-    const float range = *std::max_element(highest, highest + kLanes) - *std::min_element(lowest, lowest + kLanes);
-    return static_cast<double>(range) < threshold;
+        if (bytes[x] & 1) visit(x);
 }
 
 // Markers outside the mask count where they hang together with one inside.
@@ -268,7 +256,8 @@ void explore_outside(Judge& judge, const float* interior, float threshold, Shape
     };
     for (int64_t y = 0; y < shape.height; ++y)
         for_set_bytes(verdicts + y * shape.width, shape.width, [&](int64_t column) {
-            if (verdicts[y * shape.width + column] != kMarker) return;
+            const uint8_t verdict = verdicts[y * shape.width + column];
+            if (!(verdict & kMarker) || (verdict & kExplored)) return;
             explore({static_cast<int32_t>(y), static_cast<int32_t>(column)});
             while (!pending.empty()) {
                 const Place from = pending.back();
@@ -320,9 +309,28 @@ void number_components(std::vector<Run>& runs) {
 
 }  // namespace
 
+bool is_flatter_than(const float* values, int64_t size, double threshold) {
+    constexpr int kLanes = 32;
+    float lowest[kLanes], highest[kLanes];
+    std::fill(lowest, lowest + kLanes, values[0]);
+    std::fill(highest, highest + kLanes, values[0]);
+    int64_t i = 0;
+    for (; i + kLanes <= size; i += kLanes)
+        for (int lane = 0; lane < kLanes; ++lane) {
+            const float value = values[i + lane];
+            lowest[lane] = value < lowest[lane] ? value : lowest[lane];
+            highest[lane] = value > highest[lane] ? value : highest[lane];
+        }
+    for (; i < size; ++i) {
+        lowest[0] = std::min(lowest[0], values[i]);
+        highest[0] = std::max(highest[0], values[i]);
+    }
+    const float range = *std::max_element(highest, highest + kLanes) - *std::min_element(lowest, lowest + kLanes);
+    return static_cast<double>(range) < threshold;
+}
+
 std::vector<Run> find_maxima(const float* maxima, const float* interior, float interior_threshold, Shape shape,
-                             MaximaOptions options, int threads, uint8_t* scratch) {
-    if (is_flatter_than(maxima, shape.size(), options.threshold)) return {};
+                             MaximaOptions options, int threads, uint8_t* scratch, std::vector<uint8_t>* unsure) {
     const float height = static_cast<float>(options.threshold);
     std::memset(scratch, kUnknown, shape.size());
     if (height == 0) {
@@ -330,7 +338,7 @@ std::vector<Run> find_maxima(const float* maxima, const float* interior, float i
         std::memset(scratch, kMarker, shape.size());
     } else {
         for_bands(split_rows(shape.height, threads), [&](size_t, Band band) {
-            Judge judge(maxima, shape, height, options.radius, scratch);
+            Judge judge(maxima, shape, height, options, scratch);
             const Prefilter prefilter(maxima, shape, options, height);
             std::vector<uint8_t> is_candidate(shape.width);
             for (int64_t y = band.first; y < band.last; ++y) {
@@ -340,11 +348,18 @@ std::vector<Run> find_maxima(const float* maxima, const float* interior, float i
                 });
             }
         });
-        Judge judge(maxima, shape, height, options.radius, scratch);
+        Judge judge(maxima, shape, height, options, scratch);
         explore_outside(judge, interior, interior_threshold, shape, scratch);
     }
     std::vector<Run> runs = collect_runs(scratch, shape);
     number_components(runs);
+    if (unsure) {
+        unsure->assign(runs.size() + 1, 0);
+        for (const Run& run : runs)
+            for (int64_t x = run.x0; x < run.x1; ++x)
+                if ((scratch[run.y * shape.width + x] & kUnsure) || options.cut.touches(run.y, x, shape, 1))
+                    (*unsure)[run.label] = 1;
+    }
     return runs;
 }
 

@@ -12,36 +12,23 @@ namespace {
 // for one with two that touch at a corner only. Bits: upper left, upper right, lower left, lower right.
 constexpr int8_t kQuarters[16] = {0, 1, 1, 0, 1, 0, -2, -1, 1, -2, 0, -1, 0, -1, -1, 0};
 
-struct Object {
-    int64_t area = 0, quarters = 0;
-    int32_t y0 = INT32_MAX, x0 = INT32_MAX, y1 = -1, x1 = -1;
-
-    void add_run(int32_t y, int32_t from, int32_t to) {
-        area += to - from;
-        y0 = std::min(y0, y);
-        y1 = std::max(y1, y + 1);
-        x0 = std::min(x0, from);
-        x1 = std::max(x1, to);
-    }
-
-    void add(const Object& other) {
-        area += other.area;
-        quarters += other.quarters;
-        y0 = std::min(y0, other.y0);
-        x0 = std::min(x0, other.x0);
-        y1 = std::max(y1, other.y1);
-        x1 = std::max(x1, other.x1);
-    }
-};
-
 using Objects = std::vector<Object>;
+
+inline void count(Objects& objects, int32_t label, int bits) { objects[label].quarters += kQuarters[bits]; }
+
+inline void count_window(Objects& objects, int32_t a, int32_t b, int32_t c, int32_t d) {
+    if (a) count(objects, a, 1 | (b == a) << 1 | (c == a) << 2 | (d == a) << 3);
+    if (b && b != a) count(objects, b, 2 | (c == b) << 2 | (d == b) << 3);
+    if (c && c != a && c != b) count(objects, c, 4 | (d == c) << 3);
+    if (d && d != a && d != b && d != c) count(objects, d, 8);
+}
 
 // Replaces ids by labels row by row and measures every object on the way.
 class Survey {
    public:
     Survey(int32_t* ids, Shape shape, const std::vector<Basin>& basins, int32_t label_count)
         : ids_(ids), shape_(shape), basins_(basins), objects_(label_count + 1), above_(shape.width + 2, 0),
-          own_(shape.width + 2, 0), flags_(shape.width + 9, 0) {}
+          own_(shape.width + 2, 0) {}
 
     // Takes the row above the band as it is before any thread starts.
     void prepare(Band band) {
@@ -53,12 +40,13 @@ class Survey {
             int32_t* row = ids_ + y * shape_.width;
             translate(row, own_.data() + 1);
             std::memcpy(row, own_.data() + 1, shape_.width * sizeof *row);
-            measure(static_cast<int32_t>(y));
+            measure_row(above_.data(), own_.data(), shape_.width + 1, static_cast<int32_t>(y), flags_, objects_);
             above_.swap(own_);
         }
         if (band.last == shape_.height) {
             std::fill(own_.begin(), own_.end(), 0);
-            measure(static_cast<int32_t>(shape_.height));
+            measure_row(above_.data(), own_.data(), shape_.width + 1, static_cast<int32_t>(shape_.height), flags_,
+                        objects_);
         }
     }
 
@@ -72,35 +60,6 @@ class Survey {
             for (int64_t x = 0; x < shape_.width; ++x) to[x] = basins_[from[x]].label;
         }
     }
-
-    // All windows whose lower row is the own one; only those that are not of one label say anything.
-    void measure(int32_t y) {
-        const int32_t *a = above_.data(), *b = own_.data();
-        const int64_t windows = shape_.width + 1;
-        uint8_t* flag = flags_.data();
-        for (int64_t x = 0; x < windows; ++x) flag[x] = (a[x] != a[x + 1]) | (b[x] != b[x + 1]) | (a[x] != b[x]);
-        int64_t start = 0;
-        for (int64_t x = 0; x < windows; x += 8) {
-            uint64_t word;
-            std::memcpy(&word, flag + x, 8);
-            for (; word; word &= word - 1) {
-                const int64_t at = x + __builtin_ctzll(word) / 8;
-                count_window(a[at], a[at + 1], b[at], b[at + 1]);
-                if (b[at] == b[at + 1]) continue;
-                if (b[at]) objects_[b[at]].add_run(y, static_cast<int32_t>(start), static_cast<int32_t>(at));
-                start = at;
-            }
-        }
-    }
-
-    void count_window(int32_t a, int32_t b, int32_t c, int32_t d) {
-        if (a) count(a, 1 | (b == a) << 1 | (c == a) << 2 | (d == a) << 3);
-        if (b && b != a) count(b, 2 | (c == b) << 2 | (d == b) << 3);
-        if (c && c != a && c != b) count(c, 4 | (d == c) << 3);
-        if (d && d != a && d != b && d != c) count(d, 8);
-    }
-
-    void count(int32_t label, int bits) { objects_[label].quarters += kQuarters[bits]; }
 
     int32_t* ids_;
     Shape shape_;
@@ -165,6 +124,46 @@ class HoleFiller {
 };
 
 }  // namespace
+
+void Object::add_run(int32_t y, int32_t from, int32_t to) {
+    area += to - from;
+    y0 = std::min(y0, y);
+    y1 = std::max(y1, y + 1);
+    x0 = std::min(x0, from);
+    x1 = std::max(x1, to);
+}
+
+void Object::add(const Object& other) {
+    area += other.area;
+    quarters += other.quarters;
+    y0 = std::min(y0, other.y0);
+    x0 = std::min(x0, other.x0);
+    y1 = std::max(y1, other.y1);
+    x1 = std::max(x1, other.x1);
+}
+
+// Only windows that are not of one label say anything.
+void measure_row(const int32_t* a, const int32_t* b, int64_t windows, int32_t y, std::vector<uint8_t>& flags,
+                 std::vector<Object>& objects) {
+    flags.resize(windows + 8);
+    uint8_t* __restrict__ flag = flags.data();
+    for (int64_t x = 0; x < windows; ++x) flag[x] = (a[x] != a[x + 1]) | (b[x] != b[x + 1]) | (a[x] != b[x]);
+    std::fill(flag + windows, flag + windows + 8, 0);
+    int64_t start = 0;
+    for (int64_t x = 0; x < windows; x += 8) {
+        uint64_t word;
+        std::memcpy(&word, flag + x, 8);
+        for (; word; word &= word - 1) {
+            const int64_t at = x + __builtin_ctzll(word) / 8;
+            count_window(objects, a[at], a[at + 1], b[at], b[at + 1]);
+            if (b[at] == b[at + 1]) continue;
+            if (b[at] && at > start) objects[b[at]].add_run(y, static_cast<int32_t>(start), static_cast<int32_t>(at));
+            start = at;
+        }
+    }
+    // A row that goes on to the right ends with a run that no window has closed.
+    if (b[windows] && windows > start) objects[b[windows]].add_run(y, static_cast<int32_t>(start), static_cast<int32_t>(windows));
+}
 
 void clean_objects(int32_t* ids, Shape shape, const std::vector<Basin>& basins, int32_t label_count, SizeLimits limits,
                    int threads) {

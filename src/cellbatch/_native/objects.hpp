@@ -7,6 +7,19 @@
 
 namespace cellbatch {
 
+// What adds up over the pieces of an object.
+struct Object {
+    int64_t area = 0, quarters = 0;  // quarters: four times the Euler number with 8-connected pieces
+    int32_t y0 = INT32_MAX, x0 = INT32_MAX, y1 = -1, x1 = -1;
+
+    void add_run(int32_t y, int32_t from, int32_t to);
+    void add(const Object& other);
+};
+
+// Counts the 2x2 windows between two rows, and the runs of the lower one. Index 0 of a row is its left neighbour.
+void measure_row(const int32_t* above, const int32_t* own, int64_t windows, int32_t y, std::vector<uint8_t>& flags,
+                 std::vector<Object>& objects);
+
 struct SizeLimits {
     double small_objects;
     double holes;

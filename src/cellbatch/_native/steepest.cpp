@@ -102,6 +102,14 @@ struct Chase {
             if (ids[pixel] || directions[pixel] == kOutside) continue;
             int64_t at = pixel;
             int32_t id = 0;
+            if (directions[at] < kSummit) {
+                // Most pixels lead to one that is known already.
+                const int64_t to = at + steps[directions[at]];
+                if (to >= first && to < last && ids[to]) {
+                    ids[pixel] = ids[to];
+                    continue;
+                }
+            }
             path.clear();
             while (!id) {
                 path.push_back(at);

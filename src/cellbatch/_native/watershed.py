@@ -6,10 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellbatch._native.library import SmoothingKernel, WatershedOptions, WatershedReport, check, load_library
+from cellbatch._native.library import (
+    BlockPlace,
+    SmoothingKernel,
+    WatershedOptions,
+    WatershedReport,
+    check,
+    load_library,
+)
 
 Map = NDArray[np.float32]
 Labels = NDArray[np.int32]
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -60,22 +68,9 @@ def gaussian_weights(sigma: float) -> NDArray[np.float64] | None:
 
 def label_map(inner_distance: Map, interior: Map, options: KernelOptions) -> tuple[NDArray[np.uint32], Flooding]:
     """Labels of two contiguous float32 maps of the same shape (Y, X)."""
-    maxima_weights, interior_weights = (
-        gaussian_weights(sigma) for sigma in (options.maxima_smooth, options.interior_smooth)
-    )
     labels = np.empty(interior.shape, np.uint32)
     report = WatershedReport()
-    passed = WatershedOptions(
-        options.maxima_threshold,
-        options.small_objects_threshold,
-        options.fill_holes_threshold,
-        _kernel(maxima_weights),
-        _kernel(interior_weights),
-        options.interior_threshold,
-        options.radius,
-        options.threads,
-        options.is_heap_forced,
-    )
+    passed, kept = _passed(options)
     library = load_library(options.build)
     status = library.deep_watershed(
         inner_distance.ctypes.data,
@@ -86,7 +81,74 @@ def label_map(inner_distance: Map, interior: Map, options: KernelOptions) -> tup
         ctypes.byref(report),
     )
     check(status, "deep_watershed", interior.shape)
+    del kept
     return labels, Flooding(report.undecided_px, report.basins, report.markers)
+
+
+# Pieces of objects as the kernels give them; see ``BlockLabels``.
+OBJECT = np.dtype(
+    [
+        ("key", np.int64),
+        ("area", np.int64),
+        ("quarters", np.int64),
+        ("y0", np.int32),
+        ("x0", np.int32),
+        ("y1", np.int32),
+        ("x1", np.int32),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class BlockLabels:
+    """Labels of the core of a block.
+
+    Attributes
+    ----------
+    labels : ndarray of uint32, shape of the core
+        1, 2, … in the order of `objects`.
+    objects : structured ndarray of `OBJECT`
+        Piece of an object: place of its marker's first pixel in the image (by which pieces are joined), area in px,
+        four times the Euler number and box in the image, all of the core alone.
+    undecided_px : int
+        Pixels that hang on exact ties.
+    unsure_px : int
+        Pixels of the core, or next to it, that something outside the window might change.
+    """
+
+    labels: NDArray[np.uint32]
+    objects: NDArray[np.void]
+    undecided_px: int
+    unsure_px: int
+
+
+def label_block(
+    inner_distance: Map, interior: Map, boxes: tuple[Box, Box, Box], shape: tuple[int, int], options: KernelOptions
+) -> BlockLabels:
+    """Labels of a core; the boxes (y0, y1, x0, x1) are the maps' own, the one that is flooded, and the core."""
+    source, window, core = boxes
+    labels = np.empty((core[1] - core[0], core[3] - core[2]), np.uint32)
+    place = BlockPlace(*shape, *((ctypes.c_int64 * 4)(*box) for box in (source, window, core)))
+    passed, kept = _passed(options)
+    library = load_library(options.build)
+    result = ctypes.c_void_p()
+    status = library.label_block(
+        inner_distance.ctypes.data,
+        interior.ctypes.data,
+        ctypes.byref(place),
+        ctypes.byref(passed),
+        labels.ctypes.data,
+        ctypes.byref(result),
+    )
+    check(status, "label_block", interior.shape)
+    del kept
+    try:
+        objects = np.empty(library.count_block_objects(result), OBJECT)
+        undecided, unsure = ctypes.c_int64(), ctypes.c_int64()
+        library.read_block(result, objects.ctypes.data, ctypes.byref(undecided), ctypes.byref(unsure))
+    finally:
+        library.free_block(result)
+    return BlockLabels(labels, objects, undecided.value, unsure.value)
 
 
 def smooth(values: Map, sigma: float, threads: int = 1) -> Map:
@@ -142,6 +204,23 @@ def clean(labels: Labels, small_objects: float, holes: float, threads: int = 1) 
     )
     check(status, "clean_labels", cleaned.shape)
     return cleaned.view(np.uint32)
+
+
+def _passed(options: KernelOptions) -> tuple[WatershedOptions, list[NDArray[np.float64] | None]]:
+    """Options as the kernels take them, and the arrays to keep meanwhile."""
+    weights = [gaussian_weights(sigma) for sigma in (options.maxima_smooth, options.interior_smooth)]
+    passed = WatershedOptions(
+        options.maxima_threshold,
+        options.small_objects_threshold,
+        options.fill_holes_threshold,
+        _kernel(weights[0]),
+        _kernel(weights[1]),
+        options.interior_threshold,
+        options.radius,
+        options.threads,
+        options.is_heap_forced,
+    )
+    return passed, weights
 
 
 def _kernel(weights: NDArray[np.float64] | None) -> SmoothingKernel:

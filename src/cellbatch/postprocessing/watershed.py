@@ -1,6 +1,7 @@
 """Labels from the inner distance and interior maps of one compartment."""
 
 import logging
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,32 +76,22 @@ def deep_watershed(
     data annotation and deep learning, Nature Biotechnology 40, 2022; arithmetic of deepcell-toolbox 0.12.1 with
     scikit-image 0.25.2, described in the method documentation of this project.
     """
-    maxima = _checked_map("inner_distance", inner_distance)
-    surface = _checked_map("interior", interior)
+    maxima = checked_map("inner_distance", inner_distance)
+    surface = checked_map("interior", interior)
     if maxima.shape != surface.shape:
         raise ValueError(f"inner_distance {maxima.shape} and interior {surface.shape} differ in shape")
-    _check_number("interior_threshold", interior_threshold, lowest=-_LARGEST)
-    _check_number("maxima_threshold", maxima_threshold)
-    if maxima_threshold == 0:
-        raise ValueError("maxima_threshold must be greater than 0: every pixel would be a marker")
-    _check_number("maxima_smooth", maxima_smooth, highest=_WIDEST_SIGMA_PX)
-    _check_number("interior_smooth", interior_smooth, highest=_WIDEST_SIGMA_PX)
-    _check_number("small_objects_threshold", small_objects_threshold)
-    _check_number("fill_holes_threshold", fill_holes_threshold)
-    _check_count("radius", radius, lowest=0)
-    if threads is not None:
-        _check_count("threads", threads, lowest=1)
     if surface.size >= _TOO_MANY_PX:
         raise ValueError(f"maps of {surface.shape} px are too large for 32-bit labels; take blocks of the image")
-    options = KernelOptions(
-        maxima_threshold=float(maxima_threshold),
-        interior_threshold=float(interior_threshold),
-        maxima_smooth=float(maxima_smooth),
-        interior_smooth=float(interior_smooth),
-        radius=min(int(radius), sum(surface.shape)),
-        small_objects_threshold=float(small_objects_threshold),
-        fill_holes_threshold=float(fill_holes_threshold),
-        threads=min(int(threads or 1), _MOST_THREADS),
+    options = checked_options(
+        maxima.shape,
+        maxima_threshold=maxima_threshold,
+        interior_threshold=interior_threshold,
+        maxima_smooth=maxima_smooth,
+        interior_smooth=interior_smooth,
+        radius=radius,
+        small_objects_threshold=small_objects_threshold,
+        fill_holes_threshold=fill_holes_threshold,
+        threads=threads,
     )
     labels, flooding = label_map(maxima, surface, options)
     if flooding.undecided_px:
@@ -108,7 +99,33 @@ def deep_watershed(
     return labels
 
 
-def _checked_map(name: str, values: ArrayLike) -> NDArray[np.float32]:
+def checked_options(shape: tuple[int, ...], **options: Any) -> KernelOptions:
+    """Take the options of `deep_watershed` for a map of some shape, or say why they cannot be used."""
+    _check_number("interior_threshold", options["interior_threshold"], lowest=-_LARGEST)
+    _check_number("maxima_threshold", options["maxima_threshold"])
+    if options["maxima_threshold"] == 0:
+        raise ValueError("maxima_threshold must be greater than 0: every pixel would be a marker")
+    _check_number("maxima_smooth", options["maxima_smooth"], highest=_WIDEST_SIGMA_PX)
+    _check_number("interior_smooth", options["interior_smooth"], highest=_WIDEST_SIGMA_PX)
+    _check_number("small_objects_threshold", options["small_objects_threshold"])
+    _check_number("fill_holes_threshold", options["fill_holes_threshold"])
+    _check_count("radius", options["radius"], lowest=0)
+    threads = options.get("threads")
+    if threads is not None:
+        _check_count("threads", threads, lowest=1)
+    return KernelOptions(
+        maxima_threshold=float(options["maxima_threshold"]),
+        interior_threshold=float(options["interior_threshold"]),
+        maxima_smooth=float(options["maxima_smooth"]),
+        interior_smooth=float(options["interior_smooth"]),
+        radius=min(int(options["radius"]), sum(shape)),
+        small_objects_threshold=float(options["small_objects_threshold"]),
+        fill_holes_threshold=float(options["fill_holes_threshold"]),
+        threads=min(int(threads or 1), _MOST_THREADS),
+    )
+
+
+def checked_map(name: str, values: ArrayLike) -> NDArray[np.float32]:
     """Take a head as contiguous float32 (Y, X), or say why it cannot be used."""
     head = np.asarray(values)
     if head.dtype.kind not in "buif":

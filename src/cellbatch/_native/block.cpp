@@ -1,0 +1,153 @@
+#include "block.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+namespace cellbatch {
+namespace {
+
+Shape shape_of(const int64_t* box) { return {box[1] - box[0], box[3] - box[2]}; }
+
+// The window's part of a map of the source, smoothed.
+std::vector<float> cut_window(const float* map, const BlockPlace& place, Kernel kernel) {
+    const Shape source = shape_of(place.source), window = shape_of(place.window);
+    std::vector<float> smoothed;
+    if (kernel.radius >= 0) {
+        smoothed.resize(source.size());
+        smooth(map, source, kernel, 1, smoothed.data());
+        map = smoothed.data();
+    }
+    const float* first = map + (place.window[0] - place.source[0]) * source.width + place.window[2] - place.source[2];
+    std::vector<float> cut(window.size());
+    for (int64_t y = 0; y < window.height; ++y)
+        std::memcpy(cut.data() + y * window.width, first + y * source.width, window.width * sizeof(float));
+    return cut;
+}
+
+// Markers of a window. The last label stands for whatever may come in from outside: it is on every pixel of the cut
+// sides and on all markers that hang on what lies behind.
+struct Markers {
+    std::vector<Run> runs;
+    std::vector<int64_t> keys;  // by label
+    int32_t outside;
+};
+
+Markers find_markers(const float* maxima, const float* surface, const BlockPlace& place, const BlockOptions& options,
+                     uint8_t* scratch) {
+    const Shape shape = shape_of(place.window);
+    const int64_t* window = place.window;
+    const CutSides cut{window[0] > 0, window[1] < place.height, window[2] > 0, window[3] < place.width};
+    std::vector<uint8_t> unsure;
+    Markers markers;
+    markers.runs = find_maxima(maxima, surface, options.interior_threshold, shape,
+                               {options.maxima_threshold, options.radius, cut}, 1, scratch, &unsure);
+    int32_t count = 0;
+    for (const Run& run : markers.runs) count = std::max(count, run.label);
+    markers.outside = count + 1;
+    markers.keys.assign(count + 2, -1);
+    for (Run& run : markers.runs) {
+        int64_t& key = markers.keys[run.label];
+        if (key < 0) key = (window[0] + run.y) * place.width + window[2] + run.x0;
+        if (unsure[run.label]) run.label = markers.outside;
+    }
+    auto block = [&](int64_t y, int64_t x) {
+        markers.runs.push_back({static_cast<int32_t>(y), static_cast<int32_t>(x), static_cast<int32_t>(x + 1),
+                                markers.outside});
+    };
+    for (int64_t x = 0; x < shape.width; ++x) {
+        if (cut.top) block(0, x);
+        if (cut.bottom) block(shape.height - 1, x);
+    }
+    for (int64_t y = 0; y < shape.height; ++y) {
+        if (cut.left) block(y, 0);
+        if (cut.right) block(y, shape.width - 1);
+    }
+    return markers;
+}
+
+// Measures the core, with the row above and the column on the left as neighbours, and writes its labels.
+class CoreSurvey {
+   public:
+    CoreSurvey(const BlockPlace& place, const std::vector<Basin>& basins, const std::vector<int32_t>& ids,
+               const Markers& markers)
+        : place_(place), basins_(basins), ids_(ids), markers_(markers), objects_(markers.keys.size()) {}
+
+    BlockResult run(int32_t* labels) {
+        const int64_t *core = place_.core, width = core[3] - core[2];
+        std::vector<int32_t> above(width + 2), own(width + 2);
+        const int64_t windows = width + (core[3] == place_.width);
+        read_row(core[0] - 1, above);
+        for (int64_t y = core[0]; y < core[1]; ++y) {
+            read_row(y, own);
+            std::memcpy(labels + (y - core[0]) * width, own.data() + 1, width * sizeof *labels);
+            measure_row(above.data(), own.data(), windows, static_cast<int32_t>(y), flags_, objects_);
+            above.swap(own);
+        }
+        if (core[1] == place_.height) {
+            std::fill(own.begin(), own.end(), 0);
+            measure_row(above.data(), own.data(), windows, static_cast<int32_t>(core[1]), flags_, objects_);
+        }
+        return compact(labels, (core[1] - core[0]) * width);
+    }
+
+   private:
+    // Labels of a row of the core with one more pixel on the left; what lies outside the image is background.
+    void read_row(int64_t y, std::vector<int32_t>& row) {
+        const int64_t *core = place_.core, *window = place_.window;
+        std::fill(row.begin(), row.end(), 0);
+        if (y < 0) return;
+        const int32_t* ids = ids_.data() + (y - window[0]) * (window[3] - window[2]);
+        for (int64_t x = std::max<int64_t>(core[2] - 1, 0); x < core[3]; ++x) {
+            const int32_t label = basins_[ids[x - window[2]]].label;
+            row[x - core[2] + 1] = label;
+            unsure_ += label == markers_.outside;
+        }
+    }
+
+    BlockResult compact(int32_t* labels, int64_t size) {
+        BlockResult result;
+        result.unsure = unsure_;
+        std::vector<int32_t> numbers(objects_.size(), 0);
+        for (size_t label = 1; label < objects_.size(); ++label) {
+            const Object& one = objects_[label];
+            if (!one.area && !one.quarters) continue;
+            const int32_t dx = static_cast<int32_t>(place_.core[2]);
+            result.objects.push_back({markers_.keys[label], one.area, one.quarters, one.y0,
+                                      one.area ? one.x0 + dx : INT32_MAX, one.y1, one.area ? one.x1 + dx : -1});
+            numbers[label] = static_cast<int32_t>(result.objects.size());
+        }
+        for (int64_t i = 0; i < size; ++i) labels[i] = numbers[labels[i]];
+        return result;
+    }
+
+    const BlockPlace& place_;
+    const std::vector<Basin>& basins_;
+    const std::vector<int32_t>& ids_;
+    const Markers& markers_;
+    std::vector<Object> objects_;
+    std::vector<uint8_t> flags_;
+    int64_t unsure_ = 0;
+};
+
+}  // namespace
+
+BlockResult label_core(const float* inner_distance, const float* interior, const BlockPlace& place,
+                       const BlockOptions& options, int32_t* labels) {
+    const Shape shape = shape_of(place.window);
+    const std::vector<float> surface = cut_window(interior, place, options.interior_kernel);
+    std::vector<uint8_t> scratch(shape.size());
+    Markers markers;
+    {
+        const std::vector<float> maxima = cut_window(inner_distance, place, options.maxima_kernel);
+        markers = find_markers(maxima.data(), surface.data(), place, options, scratch.data());
+    }
+    std::vector<int32_t> ids(shape.size());
+    const BasinMap map = flood_by_basins(surface.data(), options.interior_threshold, shape, markers.runs, 1,
+                                         scratch.data(), ids.data());
+    BlockResult result = CoreSurvey(place, map.basins, ids, markers).run(labels);
+    result.undecided = map.undecided;
+    return result;
+}
+
+}  // namespace cellbatch

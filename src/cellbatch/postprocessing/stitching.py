@@ -1,0 +1,89 @@
+"""One numbering for labels that were found block by block."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cellbatch._native.watershed import OBJECT, BlockLabels
+from cellbatch.geometry.blocks import BlockGrid
+from cellbatch.spec import Window
+
+_NO_KEY = -1
+
+
+class Stitching:
+    """Collects blocks, then drops small objects, fills holes and numbers what is left.
+
+    Until `finish` the output holds a provisional number for every piece of an object. Pieces with the same key are one
+    object; objects are ordered by their keys.
+    """
+
+    def __init__(self, labels: Any) -> None:
+        self._labels = labels
+        self._pieces = [np.zeros(1, OBJECT)]
+        self._count = 1
+
+    def add(self, core: Window, found: BlockLabels) -> None:
+        """Write the labels of a block as provisional numbers and keep its objects."""
+        provisional = np.arange(self._count - 1, self._count + len(found.objects), dtype=np.uint32)
+        provisional[0] = 0
+        self._labels[core.slices] = provisional.take(found.labels, mode="clip")
+        self._pieces.append(found.objects)
+        self._count += len(found.objects)
+        if self._count > np.iinfo(np.uint32).max:
+            raise ValueError("more pieces of objects than 32-bit labels can number")
+
+    def finish(self, grid: BlockGrid, small_objects: float, holes: float) -> None:
+        """Give the final numbers."""
+        pieces = np.concatenate(self._pieces)
+        self._pieces = []
+        pieces["key"][0] = _NO_KEY
+        keys, ranks = np.unique(np.append(pieces["key"], _NO_KEY), return_inverse=True)
+        ranks = ranks[:-1]
+        objects = _join(pieces, ranks, len(keys))
+        is_kept = objects["area"] >= small_objects
+        is_kept[0] = False
+        if holes > 0:
+            self._fill_holes(objects, ranks, np.flatnonzero(is_kept & (objects["quarters"] < 4)), holes)
+        is_present = is_kept & (objects["area"] > 0)
+        numbers = np.where(is_present, np.cumsum(is_present), 0).astype(np.uint32)[ranks]
+        for core in grid.cores():
+            self._labels[core.slices] = numbers.take(np.asarray(self._labels[core.slices]), mode="clip")
+
+    def _fill_holes(
+        self, objects: NDArray[np.void], ranks: NDArray[np.intp], candidates: NDArray[np.intp], threshold: float
+    ) -> None:
+        """Fill the small components of what is not the object within its box, in the order of the objects."""
+        pieces = np.zeros(len(objects), np.uint32)
+        pieces[ranks[::-1]] = np.arange(len(ranks), dtype=np.uint32)[::-1]
+        for rank in candidates:
+            one = objects[rank]
+            box = (slice(one["y0"], one["y1"]), slice(one["x0"], one["x1"]))
+            view = np.array(self._labels[box])
+            held = ranks[view]
+            components, _ = ndimage.label(held != rank)
+            is_small = np.bincount(components.ravel()) < threshold
+            is_small[0] = False
+            is_filled = is_small[components]
+            if not is_filled.any():
+                continue
+            lost, counts = np.unique(held[is_filled], return_counts=True)
+            objects["area"][lost] -= counts
+            objects["area"][rank] += counts.sum()
+            view[is_filled] = pieces[rank]
+            self._labels[box] = view
+
+
+def _join(pieces: NDArray[np.void], ranks: NDArray[np.intp], count: int) -> NDArray[np.void]:
+    """Objects from their pieces: sums of areas and Euler numbers, hulls of boxes."""
+    objects = np.zeros(count, OBJECT)
+    for name in ("y0", "x0"):
+        objects[name] = np.iinfo(np.int32).max
+        np.minimum.at(objects[name], ranks, pieces[name])
+    for name in ("y1", "x1"):
+        np.maximum.at(objects[name], ranks, pieces[name])
+    for name in ("area", "quarters"):
+        np.add.at(objects[name], ranks, pieces[name])
+    return objects
