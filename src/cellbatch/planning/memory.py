@@ -23,9 +23,9 @@ class MemoryModel:
 
 
 MEMORY_MODELS = {
-    "preprocess": MemoryModel(250, 24, 12),
+    "preprocess": MemoryModel(250, 20, 6),
     "infer": MemoryModel(250, 0, 44),
-    "postprocess": MemoryModel(250, 8, 100),
+    "postprocess": MemoryModel(250, 8, 28),
     "measure": MemoryModel(250, 32, 0),
 }
 
