@@ -72,6 +72,7 @@ workflow {
         .unique()
         .map { process, tool, version -> [process.tokenize(':').last(), tool, version] }
         .toSortedList { a, b -> a.toString() <=> b.toString() }
+        .map { versions -> versions + [['workflow', 'nextflow', workflow.nextflow.version.toString()]] }
         .map { versions -> groovy.json.JsonOutput.toJson([parameters: params, versions: versions]) }
     REPORT_RUN(
         MEASURE_CELLS.out.summary.toSortedList { a, b -> a.name <=> b.name },

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from cellbatch.reporting.timings import merge_timings
 from cellbatch.spec import Manifest
 
 logger = logging.getLogger(__name__)
+
+LIBRARIES = ("imagecodecs", "multiqc", "numpy", "pandas", "pyarrow", "scipy", "tifffile", "zarr")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def report_run(files: ReportFiles, launch: Mapping[str, Any], outdir: Path) -> N
     timings = merge_timings(read_table(path) for path in sorted(files.timings.iterdir()))
     manifest = read_manifest(files.model)
     plan = json.loads(files.plan.read_text(encoding="utf-8"))
-    versions = _by_process(launch["versions"])
+    versions = _by_process([*launch["versions"], *_installed_versions()])
     facts = RunFacts(
         summary=summary,
         timings=timings,
@@ -88,11 +92,17 @@ def _model_facts(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _by_process(rows: list[list[str]]) -> dict[str, dict[str, str]]:
+def _by_process(rows: Sequence[Sequence[str]]) -> dict[str, dict[str, str]]:
     versions: dict[str, dict[str, str]] = {}
     for process, tool, version in rows:
         versions.setdefault(process, {})[tool] = version.strip()
     return versions
+
+
+def _installed_versions() -> list[tuple[str, str, str]]:
+    """Versions of Python and of the libraries that results depend on, as this task finds them."""
+    found = [("python", platform.python_version()), *((name, metadata.version(name)) for name in LIBRARIES)]
+    return [("REPORT_RUN", tool, text) for tool, text in found]
 
 
 def _yaml(versions: Mapping[str, Mapping[str, str]]) -> str:
