@@ -24,7 +24,7 @@ start = time.perf_counter()
 import numpy as np
 from cellbatch.io.images import open_image
 from cellbatch.io.labels import write_labels
-from cellbatch.phases.infer_tiles import InferenceOptions, LoadedModel
+from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel
 from cellbatch.phases.segment_image import find_model, segment_loaded
 loaded = LoadedModel(find_model("demo"), InferenceOptions())
 loaded.warm_up()

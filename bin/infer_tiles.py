@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cellbatch.cli import Parser, run
 from cellbatch.inference.engine import DEVICES, ENGINES
-from cellbatch.phases.infer_tiles import InferenceOptions, infer_batch
+from cellbatch.phases.infer_tiles import infer_batch
+from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.timing_files import write_timings
 from cellbatch.spec import COMPARTMENT_CHOICES
 

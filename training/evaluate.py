@@ -17,7 +17,7 @@ from fields import Field, Recipe, load_fields, nuclei_names
 from numpy.typing import NDArray
 from scores import Matches, count_matches, f1_at_iou
 
-from cellbatch.phases.infer_tiles import InferenceOptions, LoadedModel
+from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel
 from cellbatch.postprocessing import deep_watershed
 from cellbatch.spec import WatershedOptions
 

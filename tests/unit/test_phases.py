@@ -11,7 +11,8 @@ from cellbatch import segment
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.io.labels import read_labels
 from cellbatch.io.tables import read_table
-from cellbatch.phases.infer_tiles import InferenceOptions, infer_batch
+from cellbatch.phases.infer_tiles import infer_batch
+from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
 from cellbatch.phases.plan_batches import check_parameters, plan_batches, write_plan
 from cellbatch.phases.postprocess_labels import LabelFiles, make_labels, postprocess_labels

@@ -17,7 +17,7 @@ from draw_tissue import draw_tissue  # noqa: E402
 from export import export_model_folder, load_network  # noqa: E402
 from network import build_network, load_weights, save_weights  # noqa: E402
 
-from cellbatch.phases.infer_tiles import InferenceOptions, LoadedModel  # noqa: E402
+from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel  # noqa: E402
 from cellbatch.postprocessing import deep_watershed  # noqa: E402
 from cellbatch.preprocessing import preprocess  # noqa: E402
 

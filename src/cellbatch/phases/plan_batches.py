@@ -17,7 +17,7 @@ from cellbatch.io.models import read_manifest
 from cellbatch.io.parameters import read_parameters
 from cellbatch.io.samplesheet import PATH_COLUMNS, Row, read_samplesheet
 from cellbatch.phases.check_samples import CheckedRow, Fallbacks, StagedFile, check_row
-from cellbatch.phases.infer_tiles import check_compartment, make_grid
+from cellbatch.phases.loaded_model import check_compartment, make_grid
 from cellbatch.planning.batches import AUTO_BATCH_PIXELS, cut_batches, name_batch, weigh
 from cellbatch.planning.memory import MEMORY_MODELS, project_engine_mb, project_memory_mb
 from cellbatch.planning.volume import handoff_bytes

@@ -12,7 +12,7 @@ from cellbatch.io.handoffs import HandoffWriter
 from cellbatch.io.labels import write_labels
 from cellbatch.io.models import read_manifest
 from cellbatch.phases.handoff_files import open_handoff
-from cellbatch.phases.infer_tiles import HEAD_NAMES
+from cellbatch.phases.loaded_model import HEAD_NAMES
 from cellbatch.phases.samples import map_samples, sample_file
 from cellbatch.postprocessing.resize import resize_labels
 from cellbatch.postprocessing.watershed import deep_watershed

@@ -9,7 +9,7 @@ from cellbatch.errors import ConfigError
 from cellbatch.inference.engine import WEIGHTS_FORM
 from cellbatch.io.atomic import write_text
 from cellbatch.io.models import MANIFEST_FILE, read_manifest, verify_weights
-from cellbatch.phases.infer_tiles import InferenceOptions, LoadedModel
+from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel
 from cellbatch.spec import Manifest
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellbatch.phases.infer_tiles import InferenceOptions, LoadedModel, check_compartment
+from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel, check_compartment
 from cellbatch.phases.postprocess_labels import make_labels, resolve_watershed
 from cellbatch.phases.prepare_model import find_model
 from cellbatch.phases.preprocess_images import check_pixels, prepare_input
