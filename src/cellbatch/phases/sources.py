@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +13,9 @@ from cellbatch.errors import InputError
 from cellbatch.io.folders import ImageCollection
 from cellbatch.io.images import open_image
 from cellbatch.io.reader import ImageReader
-from cellbatch.preprocessing.channels import combine
-from cellbatch.spec import ImageSource, SampleSpec
+from cellbatch.preprocessing.channels import NORM_PERCENTILE, combine, normalised_channels, parse_recipe
+from cellbatch.preprocessing.clip import nonzero_percentile
+from cellbatch.spec import ImageSource, SampleSpec, Window
 
 
 def staged_path(images: Path, position: int) -> Path:
@@ -55,6 +55,7 @@ class SampleImage:
         self._stack = ExitStack()
         self._readers: list[ImageReader] = []
         self._role: dict[str, ImageReader] = {}
+        self._percentiles: dict[tuple[str, int], float] = {}
         for source in sample.sources:
             reader = self._stack.enter_context(open_source(images, source))
             self._readers.append(reader)
@@ -70,23 +71,44 @@ class SampleImage:
         """Close all files."""
         self._stack.close()
 
-    def read(self, channel: int) -> np.ndarray:
-        """Read the stored pixels (Y, X) of one channel, counted over all files."""
+    def read(self, channel: int, window: Window | None = None) -> np.ndarray:
+        """Read the stored pixels (Y, X) of one channel, counted over all files, whole or within ``window``."""
         for reader in self._readers:
             if channel < reader.header.shape[0]:
-                return reader.read(channel)
+                return reader.read(channel, window)
             channel -= reader.header.shape[0]
         raise InputError(f"sample {self.sample.sample}: the image has no channel {channel}")
 
-    def model_input(self, roles: tuple[str, ...]) -> np.ndarray:
-        """Read what the network wants, float32 (Y, X, C); an absent membrane is zeros."""
-        recipes = {"nuclear": self.sample.nuclear, "membrane": self.sample.membrane}
-        planes = [self._combine(role, recipes[role]) for role in roles]
-        return np.stack(planes, axis=-1)
+    def model_input(self, roles: tuple[str, ...], window: Window | None = None) -> np.ndarray:
+        """Read what the network wants, at image resolution.
 
-    def _combine(self, role: str, recipe: str) -> np.ndarray:
-        if not recipe:
-            return np.zeros(self.sample.shape, np.float32)
-        reader = self._role.get(role) or self._role["image"]
-        read: Callable[[int], np.ndarray] = reader.read
-        return combine(recipe, read)
+        Parameters
+        ----------
+        roles : ``nuclear``, ``membrane``; an absent membrane is zeros
+        window : half-open rectangle in px; ``None`` = the whole image
+
+        Returns
+        -------
+        float32 (y, x, C)
+            A window equals the same rectangle of the whole, also where a recipe normalises: its percentile is the
+            whole channel's, read once.
+        """
+        box = window or Window(0, self.sample.shape[0], 0, self.sample.shape[1])
+        return np.stack([self._combine(role, box) for role in roles], axis=-1)
+
+    def _combine(self, role: str, window: Window) -> np.ndarray:
+        text = {"nuclear": self.sample.nuclear, "membrane": self.sample.membrane}[role]
+        if not text:
+            return np.zeros(window.shape, np.float32)
+        recipe = parse_recipe(text)
+        source = role if role in self._role else "image"
+        reader = self._role[source]
+        percentiles = {channel: self._percentile(source, channel) for channel in normalised_channels(recipe)}
+        return combine(recipe, lambda channel: reader.read(channel, window), percentiles)
+
+    def _percentile(self, source: str, channel: int) -> float:
+        """Percentile by which ``norm`` divides a channel; 0 for a blank one."""
+        if (source, channel) not in self._percentiles:
+            pixels = self._role[source].read(channel)
+            self._percentiles[source, channel] = float(nonzero_percentile(pixels, NORM_PERCENTILE) or 0)
+        return self._percentiles[source, channel]

@@ -123,6 +123,19 @@ def channels_of(recipe: Recipe) -> tuple[int, ...]:
     return (int(recipe.channel),)
 
 
+def normalised_channels(recipe: Recipe) -> tuple[int, ...]:
+    """List the indices that stand inside ``norm``, ascending, each once.
+
+    Examples
+    --------
+    >>> normalised_channels(parse_recipe("max(3,norm(1))"))
+    (1,)
+    """
+    if recipe.operation == NORM:
+        return channels_of(recipe)
+    return tuple(sorted({index for part in recipe.arguments for index in normalised_channels(part)}))
+
+
 def combine(
     recipe: Recipe | str,
     read: Callable[[int], NDArray[np.generic]],
