@@ -18,7 +18,7 @@ PACKAGE_SOURCES := setup.py pyproject.toml $(shell find src -name '*.cpp' -o -na
 # An environment made in another folder does not work here: then its stamp is out of date.
 MOVED := $(shell [ "$$(cat $(VENV)/.place 2>/dev/null)" = "$(CURDIR)" ] || echo force)
 
-.PHONY: help setup demo test lint unit pipeline bench lock clean force
+.PHONY: help setup demo test lint unit pipeline bench docs clean force
 
 help: ## list these targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
@@ -49,8 +49,10 @@ bench: $(VENV)/.stamp-test setup ## measure what the documentation says about sp
 	    python "benchmarks/$$name.py" --outdir "results/benchmarks/$$name"; \
 	done
 
-lock: $(VENV)/.stamp-test ## resolve the dependencies again and write requirements/*.txt
-	@bash setup/lock_requirements.sh
+docs: $(VENV)/.stamp-venv ## build the documentation as a site in results/site
+	@test -x $(VENV)/docs/bin/mkdocs || { python3 -m venv $(VENV)/docs && $(VENV)/docs/bin/python -m pip install --quiet --require-hashes -r requirements/docs.txt; }
+	@$(VENV)/docs/bin/mkdocs build --strict --quiet
+	@echo "results/site/index.html"
 
 clean: ## remove the environment, results and caches
 	rm -rf $(VENV) work results build .cache .nextflow .nextflow.log* .hypothesis .mypy_cache .pytest_cache .ruff_cache

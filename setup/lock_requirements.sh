@@ -10,7 +10,7 @@ lock() { # lock OUTPUT INPUT...
     shift
     echo "resolving $output"
     uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url \
-        --no-emit-find-links --custom-compile-command "make lock" --output-file "$output" "$@"
+        --no-emit-find-links --custom-compile-command "bash setup/lock_requirements.sh" --output-file "$output" "$@"
 }
 
 # The larger set first: what the engine for tests allows decides the versions of the smaller one.
@@ -18,3 +18,4 @@ lock requirements/test.txt pyproject.toml requirements/build.in --extra test --c
 lock requirements/base.txt pyproject.toml requirements/build.in --constraint requirements/test.txt
 lock requirements/java.txt requirements/java.in
 lock requirements/jgo.txt requirements/jgo.in
+lock requirements/docs.txt requirements/docs.in

@@ -1,0 +1,99 @@
+"""The documentation holds together: links lead somewhere, and commands name what exists."""
+
+import ast
+import importlib.util
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"), *(ROOT / "assets").glob("**/*.md")])
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NEXTFLOW_WORDS = {"params-file"}
+
+
+def _anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ +(.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _commands() -> Iterator[tuple[str, str]]:
+    """Commands in the pages' shell blocks and in code between backticks."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        blocks = [body for kind, body in FENCE.findall(text) if kind in ("bash", "sh", "console")]
+        lines = [line for body in blocks for line in body.replace("\\\n", " ").splitlines()]
+        inline = re.findall(r"`((?:python|nextflow run|\.venv/bin/python) [^`\n]+)`", FENCE.sub("", text))
+        for line in [*lines, *inline]:
+            yield page.name, line.strip()
+
+
+def _options(script: Path) -> set[str]:
+    """Options of a script, read from its source; those that it derives from a record included."""
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {s for s in strings if s.startswith("--")} | {f"--{s}" for s in strings if s.isidentifier()}
+
+
+def test_links_lead_somewhere() -> None:
+    broken = []
+    for page in PAGES:
+        for match in LINK.findall(page.read_text(encoding="utf-8")):
+            target = match[0] or match[1]
+            if re.match(r"[a-z]+:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            if not file.exists() or (anchor and file.suffix == ".md" and anchor not in _anchors(file)):
+                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    assert not broken
+
+
+@pytest.mark.parametrize("program", ["python", "nextflow"])
+def test_commands_name_scripts_and_options_that_exist(program: str) -> None:
+    schema = json.loads((ROOT / "nextflow_schema.json").read_text(encoding="utf-8"))
+    parameters = {name for group in schema["$defs"].values() for name in group["properties"]} | NEXTFLOW_WORDS
+    wrong, seen = [], 0
+    for page, line in _commands():
+        words = shlex.split(line.replace("…", ""), comments=True)
+        names = [word for word in words if program in Path(word).name]
+        if not names or words.index(names[0]) > 3:
+            continue
+        rest = words[words.index(names[0]) + 1 :]
+        options = [word.split("=")[0] for word in rest if re.match(r"--[a-z]", word)]
+        if program == "nextflow" and rest[:1] == ["run"]:
+            seen += 1
+            wrong += [f"{page}: {option}" for option in options if option[2:] not in parameters]
+        elif program == "python" and rest and rest[0].endswith(".py"):
+            seen += 1
+            script = ROOT / rest[0]
+            known = _options(script) if script.exists() else set()
+            wrong += [] if script.exists() else [f"{page}: no {rest[0]}"]
+            wrong += [f"{page}: {rest[0]} {option}" for option in options if option not in known]
+    assert not wrong
+    assert seen > 2
+
+
+def test_parameter_page_is_written_from_the_schema() -> None:
+    spec = importlib.util.spec_from_file_location("page", ROOT / "setup" / "write_parameter_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    schema = json.loads((ROOT / "nextflow_schema.json").read_text(encoding="utf-8"))
+    expected = module.write_page(schema)
+    assert all(f"`--{name}`" in expected for group in schema["$defs"].values() for name in group["properties"])
+    assert (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8") == expected
+
+
+def test_every_page_stands_in_the_sites_contents() -> None:
+    contents = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    missing = [page.name for page in (ROOT / "docs").glob("*.md") if f": {page.name}" not in contents]
+    assert not missing
