@@ -9,6 +9,7 @@ from skimage.measure import euler_number, label, regionprops
 from skimage.morphology import h_maxima
 
 from cellbatch._native import watershed as native
+from cellbatch._native.gaussian import smooth
 from cellbatch.postprocessing import deep_watershed
 from cellbatch.postprocessing.blocks import BlockOptions, label_by_blocks
 from cellbatch.spec import WatershedOptions
@@ -103,7 +104,7 @@ def test_all_floods_give_the_same_labels(pair, density, threshold):
 @settings(max_examples=60)
 @given(values=maps(), sigma=st.floats(0, 6), threads=st.integers(1, 4))
 def test_smoothing_equals_scipy(values, sigma, threads):
-    np.testing.assert_array_equal(native.smooth(values, sigma, threads), ndimage.gaussian_filter(values, sigma))
+    np.testing.assert_array_equal(smooth(values, sigma, threads), ndimage.gaussian_filter(values, sigma))
 
 
 @pytest.mark.parametrize("first_seed", range(0, 2000, 100))

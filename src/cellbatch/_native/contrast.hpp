@@ -1,7 +1,8 @@
-// Percentile, CLAHE and bilinear resize of float32 images with interleaved channels.
+// Percentile and CLAHE of float32 images with interleaved channels.
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "gaussian.hpp"
 
@@ -16,11 +17,15 @@ struct Plane {
     Value* row(int64_t y) const { return values + y * row_step; }
 };
 
-// Two neighbouring ranks among the non-zero values, and how many there are.
-struct Ranks {
-    int64_t count;
-    float low, high;
-};
+template <class Value>
+void gather_row(Plane<const Value> plane, int64_t y, Value* to) {
+    const Value* from = plane.row(y);
+    if (plane.step == 1) {
+        std::memcpy(to, from, plane.width * sizeof *to);
+    } else {
+        for (int64_t x = 0; x < plane.width; ++x) to[x] = from[x * plane.step];
+    }
+}
 
 // The linear map from pixel to CLAHE bin.
 struct BinScale {
@@ -38,7 +43,13 @@ struct LevelRange {
 };
 
 void find_range(Plane<const float> channel, float* lowest, float* highest);
-Ranks find_ranks(Plane<const float> channel, double percentile);
+
+// Two passes of a radix selection among the values that are not zero. Their bits, made to order like the values, are
+// counted by the upper 16; then, of those with the upper half looked for, by the lower 16, while `above` falls to the
+// lowest with a higher upper half.
+void count_upper_halves(Plane<const float> channel, int64_t* counts);
+void count_lower_halves(Plane<const float> channel, uint32_t upper, int64_t* counts, uint32_t* above);
+
 bool bin_pixels(Plane<const float> channel, BinScale scale, const uint8_t* bin_of_step, Plane<uint8_t> bins);
 void make_maps(Plane<const uint8_t> bins, int64_t kernel_size, int64_t limit, uint16_t* maps);
 LevelRange interpolate_levels(Plane<const uint8_t> bins, TileMaps maps, int64_t y0, int64_t x0, Plane<uint16_t> levels);

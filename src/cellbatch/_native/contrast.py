@@ -9,7 +9,6 @@ from cellbatch._native.library import (
     BinScale,
     LevelRange,
     Plane,
-    Ranks,
     ResizeAxis,
     TileMaps,
     check,
@@ -20,6 +19,7 @@ Channel = NDArray[np.float32]
 Bins = NDArray[np.uint8]
 Maps = NDArray[np.uint16]
 Levels = NDArray[np.uint16]
+Counts = NDArray[np.int64]
 
 
 def find_range(channel: Channel) -> tuple[np.float32, np.float32]:
@@ -31,13 +31,29 @@ def find_range(channel: Channel) -> tuple[np.float32, np.float32]:
     return np.float32(lowest.value), np.float32(highest.value)
 
 
-def find_ranks(channel: Channel, percentile: float) -> tuple[int, float, float]:
-    """Count of the non-zero values of a channel (Y, X), and the two ranks around a percentile of them."""
-    ranks = Ranks()
+def count_upper_halves(channel: Channel, counts: Counts) -> None:
+    """Add to `counts` (65536) the non-zero values of a channel (Y, X) by the upper half of their ordered bits."""
     values, plane = _readable(channel)
-    status = load_library().find_channel_ranks(ctypes.byref(plane), percentile, ctypes.byref(ranks))
-    check(status, "find_channel_ranks", values.shape)
-    return ranks.count, ranks.low, ranks.high
+    status = load_library().count_channel_upper(ctypes.byref(plane), counts.ctypes.data)
+    check(status, "count_channel_upper", values.shape)
+
+
+def count_lower_halves(channel: Channel, upper: int, counts: Counts, above: int) -> int:
+    """Add to `counts` those with the upper half `upper` by the lower half; the least bits above those, at most `above`.
+
+    ``value_of_bits`` turns bits back into a value.
+    """
+    least = ctypes.c_uint32(above)
+    values, plane = _readable(channel)
+    status = load_library().count_channel_lower(ctypes.byref(plane), upper, counts.ctypes.data, ctypes.byref(least))
+    check(status, "count_channel_lower", values.shape)
+    return least.value
+
+
+def value_of_bits(order: int) -> np.float32:
+    """Value of bits that were made to order like the values."""
+    bits = order & 0x7FFFFFFF if order & 0x80000000 else ~order & 0xFFFFFFFF
+    return np.uint32(bits).view(np.float32)
 
 
 def bin_pixels(channel: Channel, scale: tuple[float, float, float], bin_of_step: Bins, out: Bins) -> bool:

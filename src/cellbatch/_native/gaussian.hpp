@@ -1,4 +1,4 @@
-// Gaussian filter of float32 maps, bit-identical to scipy.ndimage.gaussian_filter (mode reflect).
+// Gaussian filters of float32 maps, bit-identical to scipy.ndimage.gaussian_filter.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,11 @@ struct Kernel {
     int radius;
 };
 
-// Rows first summed down the columns, then along the row; sums in double, rounded to float32 after each axis.
+// Both axes: first summed down the columns, then along the row; sums in double, rounded to float32 after each axis. The
+// map goes on by reflection with the edge repeated.
 void smooth(const float* source, Shape shape, Kernel kernel, int threads, float* target);
+
+// The same with a kernel per axis, for interleaved channels, and with zeros outside the image.
+void blur(const float* source, Shape shape, int64_t channels, Kernel down, Kernel along, float* target);
 
 }  // namespace cellbatch

@@ -50,12 +50,6 @@ class Plane(ctypes.Structure):
     ]
 
 
-class Ranks(ctypes.Structure):
-    """Two neighbouring ranks among the non-zero values, and how many there are."""
-
-    _fields_ = [("count", ctypes.c_int64), ("low", ctypes.c_float), ("high", ctypes.c_float)]
-
-
 class BinScale(ctypes.Structure):
     """The linear map from pixel to CLAHE bin."""
 
@@ -105,13 +99,16 @@ _SIGNATURES = {
     "flood_map": [_POINTER, _POINTER, _SIZE, _SIZE, _COUNT, _COUNT, _POINTER, ctypes.POINTER(ctypes.c_int64)],
     "clean_labels": [_POINTER, _SIZE, _SIZE, _COUNT, _NUMBER, _NUMBER, _COUNT],
     "find_channel_range": [_POINTER, _POINTER, _POINTER],
-    "find_channel_ranks": [_POINTER, _NUMBER, _POINTER],
+    "count_channel_upper": [_POINTER, _POINTER],
+    "count_channel_lower": [_POINTER, ctypes.c_uint32, _POINTER, _POINTER],
     "bin_channel": [_POINTER, _POINTER, _POINTER, _POINTER, _POINTER],
     "make_channel_maps": [_POINTER, _SIZE, _SIZE, _POINTER],
     "interpolate_channel": [_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER],
     "equalize_channel": [_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER],
     "stretch_channel": [_POINTER, _POINTER, _POINTER],
     "resize_image": [_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER],
+    "blur_image": [_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER],
+    "add_weighted_tile": [_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER, _SIZE],
     "label_block": [_POINTER, _POINTER, _POINTER, ctypes.POINTER(WatershedOptions), _POINTER, _POINTER],
     "deep_watershed": [
         _POINTER,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cellbatch._native.gaussian import gaussian_weights, smoothing_kernel
 from cellbatch._native.library import (
     BlockPlace,
-    SmoothingKernel,
     WatershedOptions,
     WatershedReport,
     check,
@@ -51,19 +51,6 @@ class KernelOptions:
     threads: int = 1
     is_heap_forced: bool = False
     build: str | None = None
-
-
-def gaussian_weights(sigma: float) -> NDArray[np.float64] | None:
-    """Weights of the centre and of the neighbours 1, 2, … px away; None where nothing is smoothed.
-
-    The truncation (4 sigma), the order of operations and the normalisation are those of ``scipy.ndimage``.
-    """
-    if sigma <= 1e-15:
-        return None
-    radius = int(4 * float(sigma) + 0.5)
-    offsets = np.arange(-radius, radius + 1)
-    weights = np.exp(-0.5 / (sigma * sigma) * offsets**2)
-    return np.ascontiguousarray((weights / weights.sum())[radius:])
 
 
 def label_map(inner_distance: Map, interior: Map, options: KernelOptions) -> tuple[NDArray[np.uint32], Flooding]:
@@ -151,20 +138,6 @@ def label_block(
     return BlockLabels(labels, objects, undecided.value, unsure.value)
 
 
-def smooth(values: Map, sigma: float, threads: int = 1) -> Map:
-    """Gaussian filter of a contiguous float32 map, equal to ``scipy.ndimage.gaussian_filter``."""
-    weights = gaussian_weights(sigma)
-    if weights is None:
-        return values.copy()
-    smoothed = np.empty_like(values)
-    kernel = _kernel(weights)
-    status = load_library().smooth_map(
-        values.ctypes.data, *values.shape, ctypes.byref(kernel), threads, smoothed.ctypes.data
-    )
-    check(status, "smooth_map", values.shape)
-    return smoothed
-
-
 def label_maxima(maxima: Map, threshold: float, radius: int, threads: int = 1) -> Labels:
     """Find and count the 8-connected maxima of a contiguous float32 map that rise by `threshold`."""
     labels = np.empty(maxima.shape, np.int32)
@@ -213,18 +186,11 @@ def _passed(options: KernelOptions) -> tuple[WatershedOptions, list[NDArray[np.f
         options.maxima_threshold,
         options.small_objects_threshold,
         options.fill_holes_threshold,
-        _kernel(weights[0]),
-        _kernel(weights[1]),
+        smoothing_kernel(weights[0]),
+        smoothing_kernel(weights[1]),
         options.interior_threshold,
         options.radius,
         options.threads,
         options.is_heap_forced,
     )
     return passed, weights
-
-
-def _kernel(weights: NDArray[np.float64] | None) -> SmoothingKernel:
-    """Weights as the kernels take them; the array must outlive the call."""
-    if weights is None:
-        return SmoothingKernel(None, -1)
-    return SmoothingKernel(weights.ctypes.data, len(weights) - 1)

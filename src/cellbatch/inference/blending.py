@@ -1,10 +1,12 @@
 """From an image to model tiles, and from the tiles' heads back to one map."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cellbatch._native.blending import add_tile
 from cellbatch.geometry.tiles import OUTSIDE, TileAxis, TileGrid
 
 Image = NDArray[np.float32]
@@ -100,7 +102,7 @@ def blend_tiles(heads: Iterable[NDArray[np.floating]], grid: TileGrid) -> Image:
     Parameters
     ----------
     heads : iterable of ndarray, each of shape (tile height, tile width, K)
-        All tiles in raster order; an array (N, tile height, tile width, K) will do. Read once.
+        All tiles in raster order, taken as float32; an array (N, tile height, tile width, K) will do. Read once.
     grid : TileGrid
         Where the tiles lie.
 
@@ -118,28 +120,129 @@ def blend_tiles(heads: Iterable[NDArray[np.floating]], grid: TileGrid) -> Image:
     Untiling of deepcell-toolbox 0.12.1, described in the method documentation of this project.
     """
     source = iter(heads)
-    rows, columns = grid.axes
-    column_weights = [_axis_weights(columns, column) for column in range(columns.count)]
     first = _next_tile(source, grid, 0, None)
     channels = first.shape[2]
+    rows, columns = grid.axes
     if len(grid) == 1:
         # All weights are 1; most small images come this way.
         window = first[rows.before : rows.before + rows.size, columns.before : columns.before + columns.size]
         _check_end(source, grid)
         return window.astype(np.float32)
     blended = np.empty((*grid.shape, channels), np.float32)
-    band = np.zeros((rows.tile, columns.padded_size, channels))
-    for row in range(rows.count):
-        row_weights = _axis_weights(rows, row)
-        for column in range(columns.count):
-            index = row * columns.count + column
-            tile = first if index == 0 else _next_tile(source, grid, index, channels)
-            x0 = column * columns.stride
-            weights = row_weights[:, None] * column_weights[column][None, :]
-            band[:, x0 : x0 + columns.tile] += tile * weights[:, :, None]
-        _flush(band, blended, grid, row)
+    blender = Blender(grid, channels)
+    for index in range(len(grid)):
+        tile = first if index == 0 else _next_tile(source, grid, index, channels)
+        finished = blender.add(tile)
+        if finished is not None:
+            blended[finished.y0 : finished.y1] = finished.pixels
     _check_end(source, grid)
     return blended
+
+
+@dataclass(frozen=True)
+class FinishedRows:
+    """Rows of a map that no other tile touches.
+
+    Attributes
+    ----------
+    y0, y1 : int
+        Which rows of the image, half-open.
+    pixels : ndarray of float32, shape (y1 - y0, X, K)
+    """
+
+    y0: int
+    y1: int
+    pixels: Image
+
+
+class Blender:
+    """`blend_tiles` for one tile after another, in memory for one row of tiles.
+
+    With `tile_rows` only these rows of tiles are blended. Rows of the image that other rows of tiles touch, too, are
+    left out: give the rows of tiles that touch the wanted ones, and the result is that of the whole to the last bit.
+
+    Parameters
+    ----------
+    grid : TileGrid
+        Where the tiles lie.
+    channels : int
+        K.
+    tile_rows : (int, int), optional
+        First row of tiles and the one behind the last; all of them by default.
+
+    Raises
+    ------
+    ValueError
+        If there is no such row of tiles.
+
+    Examples
+    --------
+    >>> grid = TileGrid((6, 2), (4, 2), 0.5)
+    >>> blender = Blender(grid, 1)
+    >>> [(rows.y0, rows.y1) for rows in map(blender.add, np.ones((2, 4, 2, 1), np.float32))]
+    [(0, 2), (2, 6)]
+    """
+
+    def __init__(self, grid: TileGrid, channels: int, tile_rows: tuple[int, int] | None = None) -> None:
+        rows, columns = grid.axes
+        self._first, self._last = tile_rows or (0, rows.count)
+        if not (0 <= self._first < self._last <= rows.count and channels > 0):
+            raise ValueError(f"no rows {tile_rows} of tiles with {channels} channels in a grid of {rows.count} rows")
+        self._grid = grid
+        self._column_weights = [_axis_weights(columns, column) for column in range(columns.count)]
+        self._band = np.zeros((rows.tile, columns.padded_size, channels))
+        self._row, self._column = self._first, 0
+
+    def add(self, tile: NDArray[np.floating]) -> FinishedRows | None:
+        """Take the heads of the next tile in raster order.
+
+        Parameters
+        ----------
+        tile : ndarray, shape (tile height, tile width, K)
+            Taken as float32.
+
+        Returns
+        -------
+        FinishedRows or None
+            Rows that are finished with the last tile of a row; None before, and where there are none.
+
+        Raises
+        ------
+        ValueError
+            If the tile has another shape, or there was no tile left to come.
+        """
+        rows, columns = self._grid.axes
+        expected = (rows.tile, columns.tile, self._band.shape[2])
+        if tile.shape != expected:
+            raise ValueError(f"expected heads of shape {expected} for every tile, found {tile.shape}")
+        if self._row == self._last:
+            raise ValueError(f"heads of more tiles than the rows {self._first} … {self._last} of the grid have")
+        x0 = self._column * columns.stride
+        part = self._band[:, x0 : x0 + columns.tile]
+        add_tile(tile, _axis_weights(rows, self._row), self._column_weights[self._column], part)
+        self._column += 1
+        if self._column < columns.count:
+            return None
+        self._row, self._column = self._row + 1, 0
+        return self._flush(self._row - 1)
+
+    def _flush(self, row: int) -> FinishedRows | None:
+        """Give the rows that no later tile touches, and move the rest to the top of an else empty band."""
+        rows, columns = self._grid.axes
+        band, top = self._band, row * rows.stride - rows.before
+        is_last = row == rows.count - 1
+        count = rows.tile if is_last else rows.stride
+        # Above a first row of tiles in the middle of the grid, others are missing.
+        known = (self._first - 1) * rows.stride + rows.tile - rows.before if self._first else -rows.before
+        y0, y1 = max(top, known, 0), min(top + count, rows.size)
+        finished = None
+        if y0 < y1:
+            crop = slice(columns.before, columns.before + columns.size)
+            finished = FinishedRows(y0, y1, band[y0 - top : y1 - top, crop].astype(np.float32))
+        rest = band[count:].copy()
+        band[: len(rest)] = rest
+        band[len(rest) :] = 0
+        return finished
 
 
 def _check_end(source: Iterator[NDArray[np.floating]], grid: TileGrid) -> None:
@@ -160,16 +263,3 @@ def _next_tile(
         wanted = (*grid.tile_shape, "K" if channels is None else channels)
         raise ValueError(f"expected heads of shape {wanted} for every tile, found {tile.shape}")
     return tile
-
-
-def _flush(band: Weights, blended: Image, grid: TileGrid, row: int) -> None:
-    """Write the rows that no later tile touches, and move the rest to the top of an else empty band."""
-    rows, columns = grid.axes
-    finished = rows.tile if row == rows.count - 1 else rows.stride
-    first = row * rows.stride - rows.before
-    y0, y1 = max(first, 0), min(first + finished, rows.size)
-    if y0 < y1:
-        blended[y0:y1] = band[y0 - first : y1 - first, columns.before : columns.before + columns.size]
-    rest = band[finished:].copy()
-    band[: len(rest)] = rest
-    band[len(rest) :] = 0

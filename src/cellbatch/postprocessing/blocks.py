@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellbatch._native.watershed import BlockLabels, KernelOptions, gaussian_weights, label_block, smooth
+from cellbatch._native.gaussian import gaussian_weights, smooth
+from cellbatch._native.watershed import BlockLabels, KernelOptions, label_block
 from cellbatch.geometry.blocks import BlockGrid
 from cellbatch.postprocessing.stitching import Stitching
 from cellbatch.postprocessing.watershed import checked_map, checked_options, deep_watershed

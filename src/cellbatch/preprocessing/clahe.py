@@ -19,6 +19,27 @@ Bins = NDArray[np.uint8]
 Maps = NDArray[np.uint16]
 
 
+def checked_kernel_size(kernel_size: int) -> int:
+    """Take the side of a CLAHE tile in px, or say why it cannot be used."""
+    if isinstance(kernel_size, bool) or not isinstance(kernel_size, (int, np.integer)):
+        raise TypeError(f"clahe_kernel_size must be a whole number, found {kernel_size!r}")
+    if kernel_size < 1:
+        raise ValueError(f"clahe_kernel_size must be at least 1 px, found {kernel_size}")
+    return int(kernel_size)
+
+
+def check_range(lowest: np.float32, highest: np.float32) -> None:
+    """Refuse a channel whose range overflows."""
+    if float(highest) - float(lowest) > float(np.finfo(np.float32).max):
+        raise ValueError(f"the range {lowest} … {highest} of a channel is wider than float32 can take")
+
+
+def empty_maps(shape: tuple[int, ...], kernel_size: int) -> Maps:
+    """Give the maps of a constant channel."""
+    rows, columns = (-(-n // kernel_size) for n in shape)
+    return np.zeros((rows, columns, BINS), np.uint16)
+
+
 def bin_channel(channel: NDArray[np.float32], minimum: np.float32, maximum: np.float32) -> Bins:
     """CLAHE bin of each pixel.
 

@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import cellbatch._native.contrast as contrast
-from cellbatch.preprocessing.clahe import BINS, Bins, bin_channel_into, equalization_maps
+from cellbatch.preprocessing.clahe import (
+    Bins,
+    bin_channel_into,
+    check_range,
+    checked_kernel_size,
+    empty_maps,
+    equalization_maps,
+)
 from cellbatch.preprocessing.clip import nonzero_percentile
 from cellbatch.preprocessing.resize import checked_image
 from cellbatch.spec import PreprocessingOptions, Window
@@ -261,27 +268,21 @@ def preprocess(image: ArrayLike, *, percentile: float | None = 99.9, clahe_kerne
 
 def _measure(pixels: Pixels, options: PreprocessingOptions) -> tuple[PreprocessingStatistics, list[Levels]]:
     """Statistics of all channels, with the grey levels that were computed on the way."""
-    kernel_size = options.clahe_kernel_size
-    if isinstance(kernel_size, bool) or not isinstance(kernel_size, (int, np.integer)):
-        raise TypeError(f"clahe_kernel_size must be a whole number, found {kernel_size!r}")
-    if kernel_size < 1:
-        raise ValueError(f"clahe_kernel_size must be at least 1 px, found {kernel_size}")
+    kernel_size = checked_kernel_size(options.clahe_kernel_size)
     measured = [_measure_channel(pixels[..., index], options) for index in range(pixels.shape[2])]
     height, width = pixels.shape[:2]
-    statistics = PreprocessingStatistics((height, width), int(kernel_size), tuple(one for one, _ in measured))
+    statistics = PreprocessingStatistics((height, width), kernel_size, tuple(one for one, _ in measured))
     return statistics, [levels for _, levels in measured]
 
 
 def _measure_channel(channel: Pixels, options: PreprocessingOptions) -> tuple[ChannelStatistics, Levels]:
     """Statistics of one channel, with the grey levels that were computed on the way."""
     lowest, highest = contrast.find_range(channel)
-    if float(highest) - float(lowest) > float(np.finfo(np.float32).max):
-        raise ValueError(f"the range {lowest} … {highest} of a channel is wider than float32 can take")
+    check_range(lowest, highest)
     ceiling = None if options.percentile is None else nonzero_percentile(channel, options.percentile)
     minimum, maximum = (lowest, highest) if ceiling is None else (min(lowest, ceiling), min(highest, ceiling))
     if minimum == maximum:
-        rows, columns = (-(-n // options.clahe_kernel_size) for n in channel.shape)
-        maps = np.zeros((rows, columns, BINS), np.uint16)
+        maps = empty_maps(channel.shape, options.clahe_kernel_size)
         return ChannelStatistics(ceiling, minimum, maximum, maps, 0, 0), np.zeros(channel.shape, np.uint16)
     bins = np.empty(channel.shape, np.uint8)
     bin_channel_into(channel, (np.inf if ceiling is None else ceiling, minimum, maximum), out=bins)

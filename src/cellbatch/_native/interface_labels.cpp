@@ -1,17 +1,12 @@
-// The kernels as plain C functions: pointers in, status out, no exception and no state beyond a call.
-#include <cmath>
+// Post-processing as plain C functions: pointers in, status out, no exception and no state beyond a call.
 #include <cstring>
 #include <limits>
 #include <memory>
-#include <new>
-#include <stdexcept>
 
 #include "block.hpp"
-#include "contrast.hpp"
-#include "gaussian.hpp"
+#include "interface.hpp"
 #include "maxima.hpp"
 #include "objects.hpp"
-#include "resize.hpp"
 #include "watershed.hpp"
 
 #if defined(__x86_64__)
@@ -21,20 +16,6 @@
 using namespace cellbatch;
 
 namespace {
-
-enum Status : int32_t { kDone = 0, kNoMemory = 1, kFailed = 2 };
-
-template <class Work>
-int32_t guard(Work&& work) {
-    try {
-        work();
-        return kDone;
-    } catch (const std::bad_alloc&) {
-        return kNoMemory;
-    } catch (...) {
-        return kFailed;
-    }
-}
 
 // Memory for an intermediate map, left uninitialised.
 template <class Value>
@@ -46,11 +27,6 @@ std::unique_ptr<Value[]> allocate(Shape shape) {
 
 #pragma GCC visibility push(default)
 extern "C" {
-
-struct SmoothingKernel {
-    const double* weights;
-    int32_t radius;  // -1: the map is taken as it is
-};
 
 struct WatershedOptions {
     double maxima_threshold;
@@ -88,7 +64,7 @@ int32_t has_x86_64_v3() {
 
 int32_t smooth_map(const float* source, int64_t height, int64_t width, const SmoothingKernel* kernel, int32_t threads,
                    float* target) {
-    return guard([&] { smooth(source, {height, width}, {kernel->weights, kernel->radius}, threads, target); });
+    return guard([&] { smooth(source, {height, width}, *kernel, threads, target); });
 }
 
 // Labels of all maxima of a map.
@@ -135,43 +111,6 @@ int32_t clean_labels(int32_t* labels, int64_t height, int64_t width, int32_t lab
     });
 }
 
-// Steps are counted in values; a channel of an image with C interleaved channels has steps (width * C, C).
-int32_t find_channel_range(const Plane<const float>* channel, float* lowest, float* highest) {
-    return guard([&] { find_range(*channel, lowest, highest); });
-}
-
-int32_t find_channel_ranks(const Plane<const float>* channel, double percentile, Ranks* ranks) {
-    return guard([&] { *ranks = find_ranks(*channel, percentile); });
-}
-
-int32_t bin_channel(const Plane<const float>* channel, const BinScale* scale, const uint8_t* bin_of_step,
-                    const Plane<uint8_t>* bins, int32_t* is_inside) {
-    return guard([&] { *is_inside = bin_pixels(*channel, *scale, bin_of_step, *bins); });
-}
-
-int32_t make_channel_maps(const Plane<const uint8_t>* bins, int64_t kernel_size, int64_t limit, uint16_t* maps) {
-    return guard([&] { make_maps(*bins, kernel_size, limit, maps); });
-}
-
-int32_t interpolate_channel(const Plane<const uint8_t>* bins, const TileMaps* maps, int64_t y0, int64_t x0,
-                            const Plane<uint16_t>* levels, LevelRange* range) {
-    return guard([&] { *range = interpolate_levels(*bins, *maps, y0, x0, *levels); });
-}
-
-int32_t equalize_channel(const Plane<const uint8_t>* bins, const TileMaps* maps, int64_t y0, int64_t x0,
-                         const LevelRange* range, const Plane<float>* pixels) {
-    return guard([&] { equalize_pixels(*bins, *maps, y0, x0, *range, *pixels); });
-}
-
-int32_t stretch_channel(const Plane<const uint16_t>* levels, const LevelRange* range, const Plane<float>* pixels) {
-    return guard([&] { stretch_levels(*levels, *range, *pixels); });
-}
-
-int32_t resize_image(const float* pixels, int64_t height, int64_t width, int64_t channels, const ResizeAxis* rows,
-                     const ResizeAxis* columns, float* resized) {
-    return guard([&] { resize_bilinear(pixels, {height, width}, channels, *rows, *columns, resized); });
-}
-
 // Labels of one block; `result` receives what `read_block` copies and `free_block` frees.
 int32_t label_block(const float* inner_distance, const float* interior, const BlockPlace* place,
                     const WatershedOptions* options, int32_t* labels, BlockResult** result) {
@@ -179,8 +118,8 @@ int32_t label_block(const float* inner_distance, const float* interior, const Bl
         const BlockOptions passed{options->maxima_threshold,
                                   options->radius,
                                   options->interior_threshold,
-                                  {options->maxima_kernel.weights, options->maxima_kernel.radius},
-                                  {options->interior_kernel.weights, options->interior_kernel.radius}};
+                                  options->maxima_kernel,
+                                  options->interior_kernel};
         auto found = std::make_unique<BlockResult>(label_core(inner_distance, interior, *place, passed, labels));
         *result = found.release();
     });
@@ -206,7 +145,7 @@ int32_t deep_watershed(const float* inner_distance, const float* interior, int64
             std::unique_ptr<float[]> target;
             if (kernel.radius >= 0) {
                 target = allocate<float>(shape);
-                smooth(map, shape, {kernel.weights, kernel.radius}, threads, target.get());
+                smooth(map, shape, kernel, threads, target.get());
             }
             return target;
         };
