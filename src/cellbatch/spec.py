@@ -118,6 +118,8 @@ class ImageHeader:
     image_mpp : µm per px, ``None`` where the file does not say
     format : ``ome-tiff``, ``qptiff``, ``tiff``, ``ome-zarr-0.4``, ``ome-zarr-0.5``, ``npy``, ``npz``, ``png``
         or ``jpeg``
+    forced_bytes : memory that the format forces on whoever reads a part of it: its largest compressed piece, before
+        and after decoding, where that is more than a few tiles (a compressed file in one strip, a picture); else 0
     """
 
     shape: tuple[int, int, int]
@@ -125,6 +127,7 @@ class ImageHeader:
     channel_names: tuple[str, ...]
     image_mpp: float | None
     format: str
+    forced_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,40 +1,110 @@
-"""NumPy files, and grey PNG and JPEG pictures."""
+"""NumPy files, read by rectangle."""
 
 from __future__ import annotations
 
-import warnings
+import threading
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from cellbatch.errors import InputError
 from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, refuse_channels_last
+from cellbatch.io.scratch import scratch_file
 from cellbatch.io.tiff_metadata import plausible_mpp
 from cellbatch.spec import ImageHeader, Window
 
 IMAGE_KEYS = ("image", "arr_0", "X")
-GREY_MODES = {"L": "uint8", "I;16": "uint16", "I;16B": "uint16", "I;16L": "uint16", "I": "int32", "F": "float32"}
+COPY_BYTES = 1 << 20
 
 
-class ArrayReader(BaseReader):
-    """Array ``(C, Y, X)`` in memory or mapped from its file."""
+@dataclass(frozen=True)
+class _Layout:
+    """How an array lies in its file, and the order in which its axes are C, Y and X."""
 
-    def __init__(self, name: str, header: ImageHeader, array: NDArray[Any]) -> None:
-        """Keep the array."""
+    shape: tuple[int, ...]
+    is_fortran: bool
+    dtype: np.dtype[Any]
+    offset: int
+    order: tuple[int, ...]
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Lengths of C (where there is one), Y and X."""
+        return tuple(self.shape[axis] for axis in self.order)
+
+    def read(self, file: Path | IO[bytes], channel: int, window: Window) -> NDArray[Any]:
+        """Copy a rectangle out of a mapping that lasts no longer: mapped pages count as the task's memory."""
+        array: NDArray[Any] = np.memmap(
+            file, self.dtype, "r", self.offset, self.shape, "F" if self.is_fortran else "C"
+        ).view(np.ndarray)
+        planes = np.transpose(array, self.order)
+        pixels = planes[(channel, *window.slices) if planes.ndim == 3 else window.slices]
+        return np.array(pixels, pixels.dtype.newbyteorder("="), order="C", ndmin=2)
+
+
+class NpyReader(BaseReader):
+    """Array in a file of its own."""
+
+    def __init__(self, name: str, header: ImageHeader, path: Path, layout: _Layout) -> None:
+        """Keep where the pixels lie."""
         super().__init__(name, header)
-        self._array = array
+        self._path = path
+        self._layout = layout
 
-    def _read(self, channel: int, window: Window) -> NDArray[Any]:
+    def _read(self, channel: int, window: Window, level: int) -> NDArray[Any]:
         """Pixels of a window that has been checked."""
-        pixels = self._array[(channel, *window.slices)]
-        return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+        return self._layout.read(self._path, channel, window)
 
 
-def open_npy(path: Path, name: str, options: ReadOptions) -> ArrayReader:
-    """Map an ``.npy`` file of shape ``(Y, X)`` or ``(C, Y, X)``.
+class NpzReader(BaseReader):
+    """Array in an archive, which is unpacked to disk piece by piece when its pixels are first asked for."""
+
+    def __init__(self, name: str, header: ImageHeader, source: tuple[Path, str], layout: _Layout) -> None:
+        """Keep the archive and the name of the array in it."""
+        super().__init__(name, header)
+        self._path, self._key = source
+        self._layout = layout
+        self._copy: IO[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def _read(self, channel: int, window: Window, level: int) -> NDArray[Any]:
+        """Pixels of a window that has been checked."""
+        with self._lock:
+            if self._copy is None:
+                self._copy = self._unpack()
+        return self._layout.read(self._copy, channel, window)
+
+    def _unpack(self) -> IO[bytes]:
+        """Copy the array to a nameless file."""
+        with zipfile.ZipFile(self._path) as archive:
+            entry = archive.getinfo(f"{self._key}.npy")
+            copy = scratch_file(entry.file_size)
+            try:
+                with archive.open(entry) as source:
+                    while data := source.read(COPY_BYTES):
+                        copy.write(data)
+            except MemoryError:
+                raise
+            except Exception as error:
+                copy.close()
+                # Damage surfaces as an error of the zip reader or of the decompressor.
+                raise InputError(
+                    f"{self._name}: {self._key} cannot be unpacked ({error}); save it again with numpy.savez"
+                ) from error
+        return copy
+
+    def close(self) -> None:
+        """Give the disk back."""
+        if self._copy is not None:
+            self._copy.close()
+
+
+def open_npy(path: Path, name: str, options: ReadOptions) -> NpyReader:
+    """Open an ``.npy`` file of shape ``(Y, X)`` or ``(C, Y, X)``.
 
     Raises
     ------
@@ -43,22 +113,24 @@ def open_npy(path: Path, name: str, options: ReadOptions) -> ArrayReader:
     """
     del options
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            layout = _read_layout(file)
+        size = layout.offset + int(np.prod(layout.shape, dtype=np.int64)) * layout.dtype.itemsize
+        if path.stat().st_size < size:
+            raise ValueError(f"it is cut short: it needs {size} bytes and has {path.stat().st_size}")
     except MemoryError:
         raise
     except Exception as error:
         # A damaged header surfaces as an error of NumPy, of the tokenizer or of the system.
         raise InputError(f"{name}: cannot be read as NumPy file ({error}); save it again with numpy.save") from error
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{name}: is an NPZ archive under the name of an NPY file; rename it")
-    return _array_reader(name, array, "npy")
+    return NpyReader(name, _header(name, layout, "npy"), path, layout)
 
 
-def open_npz(path: Path, name: str, options: ReadOptions) -> ArrayReader:
-    """Read an ``.npz`` file.
+def open_npz(path: Path, name: str, options: ReadOptions) -> NpzReader:
+    """Open an ``.npz`` file.
 
     The image is the array ``image`` (or the only one); ``channel_names``, ``image_mpp`` and ``axes`` (for example
-    ``"YXC"``) may stand beside it. The format can only be decompressed whole.
+    ``"YXC"``) may stand beside it.
 
     Raises
     ------
@@ -72,77 +144,60 @@ def open_npz(path: Path, name: str, options: ReadOptions) -> ArrayReader:
             key = next((key for key in IMAGE_KEYS if key in keys), keys[0] if len(keys) == 1 else "")
             if not key:
                 raise InputError(f"{name}: holds the arrays {keys}, expected one named 'image'")
-            array = archive[key]
             labels = [str(value) for value in archive["channel_names"]] if "channel_names" in keys else []
             mpp = float(archive["image_mpp"]) if "image_mpp" in keys else None
             axes = str(archive["axes"]).upper() if "axes" in keys else ""
+        with zipfile.ZipFile(path) as files, files.open(f"{key}.npy") as file:
+            layout = _read_layout(file)
     except (InputError, MemoryError):
         raise
     except Exception as error:
         # Damage surfaces as an error of NumPy, of the zip reader or of the decompressor.
         raise InputError(f"{name}: cannot be read as NPZ ({error}); save it again with numpy.savez") from error
     if axes:
-        if sorted(axes) not in (sorted("YX"), sorted("CYX")) or len(axes) != array.ndim:
-            raise InputError(f"{name}: axes {axes!r} for shape {array.shape}, expected YX, CYX or YXC")
-        array = np.transpose(array, [axes.index(axis) for axis in "CYX" if axis in axes])
-    return _array_reader(name, array, "npz", labels, mpp, named=bool(axes))
+        if sorted(axes) not in (sorted("YX"), sorted("CYX")) or len(axes) != len(layout.shape):
+            raise InputError(f"{name}: axes {axes!r} for shape {layout.shape}, expected YX, CYX or YXC")
+        order = tuple(axes.index(axis) for axis in "CYX" if axis in axes)
+        layout = _Layout(layout.shape, layout.is_fortran, layout.dtype, layout.offset, order)
+    return NpzReader(name, _header(name, layout, "npz", labels, mpp, named=bool(axes)), (path, key), layout)
 
 
-def open_picture(path: Path, name: str, options: ReadOptions) -> ArrayReader:
-    """Read a grey PNG or JPEG; the formats can only be decompressed whole, and state no usable pixel size.
-
-    Raises
-    ------
-    InputError
-        if it is damaged, or in colour without ``allow_rgb``
-    """
-    try:
-        with _open_picture(path) as picture:
-            kind, mode = str(picture.format).lower(), picture.mode
-            if mode in ("RGB", "RGBA") and options.allow_rgb:
-                pixels = np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)
-                return _array_reader(name, pixels, kind, ["R", "G", "B"], named=True)
-            if mode not in GREY_MODES:
-                raise InputError(f"{name}: is a {mode} picture, expected grey values; convert it to grey")
-            return _array_reader(name, np.asarray(picture).astype(GREY_MODES[mode], copy=False), kind)
-    except InputError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise InputError(f"{name}: is too large a picture ({error}); convert it to OME-TIFF") from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{name}: cannot be read as PNG or JPEG ({error}); write it again") from error
+def _read_layout(file: IO[bytes]) -> _Layout:
+    """Read the header of an array."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    else:
+        shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, expected numbers")
+    return _Layout(tuple(shape), is_fortran, dtype, file.tell(), tuple(range(len(shape))))
 
 
-def _open_picture(path: Path) -> Image.Image:
-    """Open a picture; one so large that Pillow warns of it is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(path, formats=("PNG", "JPEG"))
-
-
-def _array_reader(
+def _header(
     name: str,
-    array: NDArray[Any],
+    layout: _Layout,
     kind: str,
     labels: list[str] | None = None,
     mpp: float | None = None,
     *,
     named: bool = False,
-) -> ArrayReader:
-    """Reader of an array whose axes are YX or CYX."""
-    if array.ndim not in (2, 3):
-        raise InputError(f"{name}: has shape {array.shape}, expected (Y, X) or (C, Y, X); save it so")
-    if array.ndim == 3 and not named:
-        refuse_channels_last(name, array.shape)
-    stack = array if array.ndim == 3 else array[np.newaxis]
-    names = tuple(labels or ("",) * stack.shape[0])
-    if len(names) != stack.shape[0]:
-        raise InputError(f"{name}: {len(names)} channel names for {stack.shape[0]} channels; correct channel_names")
+) -> ImageHeader:
+    """Header of an array whose axes are YX or CYX."""
+    shape = layout.image_shape
+    if len(shape) not in (2, 3):
+        raise InputError(f"{name}: has shape {shape}, expected (Y, X) or (C, Y, X); save it so")
+    if len(shape) == 3 and not named:
+        refuse_channels_last(name, shape)
+    count, height, width = shape if len(shape) == 3 else (1, *shape)
+    names = tuple(labels or ("",) * count)
+    if len(names) != count:
+        raise InputError(f"{name}: {len(names)} channel names for {count} channels; correct channel_names")
     header = ImageHeader(
-        shape=(stack.shape[0], stack.shape[1], stack.shape[2]),
-        dtype=stack.dtype.newbyteorder("=").name,
+        shape=(count, height, width),
+        dtype=layout.dtype.newbyteorder("=").name,
         channel_names=names,
         image_mpp=plausible_mpp(name, mpp),
         format=kind,
     )
-    return ArrayReader(name, checked_header(name, header), stack)
+    return checked_header(name, header)

@@ -39,9 +39,22 @@ class MemberReader:
         """Shape, dtype, channel names and pixel size."""
         return self._reader.header
 
-    def read(self, channel: int, window: Window | None = None) -> NDArray[Any]:
+    @property
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of every stored resolution, the full one first."""
+        return self._reader.levels
+
+    def block_shape(self, channel: int) -> tuple[int, int]:
+        """Rows and columns that the file decodes together."""
+        return self._reader.block_shape(channel)
+
+    def missing_chunks(self, channel: int) -> int:
+        """Count the parts of a channel that the file leaves out."""
+        return self._reader.missing_chunks(channel)
+
+    def read(self, channel: int, window: Window | None = None, level: int = 0) -> NDArray[Any]:
         """Pixels ``(Y, X)`` of one channel, whole or within ``window``."""
-        return self._reader.read(channel, window)
+        return self._reader.read(channel, window, level)
 
     def close(self) -> None:
         """Close the image and delete its copy."""

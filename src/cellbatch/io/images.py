@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cellbatch.errors import InputError
-from cellbatch.io.arrays import open_npy, open_npz, open_picture
+from cellbatch.io.arrays import open_npy, open_npz
 from cellbatch.io.ome_zarr import is_ome_zarr, open_ome_zarr
+from cellbatch.io.pictures import open_picture
 from cellbatch.io.reader import ImageReader, ReadOptions
 from cellbatch.io.tiff import open_tiff
 from cellbatch.spec import ImageHeader

@@ -1,9 +1,10 @@
-"""OME-Zarr images, versions 0.4 (Zarr 2) and 0.5 (Zarr 3, sharded too), at full resolution."""
+"""OME-Zarr images, versions 0.4 (Zarr 2) and 0.5 (Zarr 3, sharded too)."""
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,81 @@ from numpy.typing import NDArray
 from cellbatch.errors import InputError
 from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, isotropic_mpp
 from cellbatch.io.tiff_metadata import plausible_mpp, to_um
+from cellbatch.io.zarr_chunks import absent_chunks, count_chunks
 from cellbatch.spec import ImageHeader, Window
 
 VERSIONS = ("0.4", "0.5")
+# chunks above this size once decoded are named in the plan with their memory
+LARGE_CHUNK_BYTES = 32 << 20
+COARSE_MARGIN_PX = 2
 ROOT_FILES = ("zarr.json", ".zgroup", ".zattrs")
 
 
 class OmeZarrReader(BaseReader):
     """Open OME-Zarr image."""
 
-    def __init__(self, name: str, header: ImageHeader, array: zarr.Array[Any], axes: str) -> None:
-        """Keep the array of level 0 and the order of its axes."""
+    def __init__(self, name: str, header: ImageHeader, folders: Sequence[Path], axes: str) -> None:
+        """Keep the folders of all levels, the full resolution first, and the order of their axes."""
         super().__init__(name, header)
-        self._array = array
+        self._folders = folders
+        self._arrays = [_open_array(folder) for folder in folders]
         self._axes = axes
 
-    def _read(self, channel: int, window: Window) -> NDArray[Any]:
+    @property
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of every stored resolution, the full one first."""
+        y, x = self._axes.index("y"), self._axes.index("x")
+        return tuple((array.shape[y], array.shape[x]) for array in self._arrays)
+
+    def block_shape(self, channel: int) -> tuple[int, int]:
+        """Rows and columns of a chunk; inside a shard, of a chunk in it."""
+        chunks = self._arrays[0].chunks
+        return chunks[self._axes.index("y")], chunks[self._axes.index("x")]
+
+    def missing_chunks(self, channel: int) -> int:
+        """Count the chunks of a channel that are not stored and read as fill value.
+
+        Raises
+        ------
+        InputError
+            if none is stored, or a coarser level shows that one was not empty
+        """
+        array = self._arrays[0]
+        try:
+            absent = list(absent_chunks(self._folders[0], array, self._axes, channel))
+        except ValueError as error:
+            raise InputError(f"{self._name}: {error}; copy or write it again") from error
+        if len(absent) == count_chunks(array, self._axes):
+            raise InputError(
+                f"{self._name}: none of the {len(absent)} chunks of channel {channel} is stored; copy it again"
+            )
+        for window in absent if len(self._arrays) > 1 else ():
+            self._check_empty(channel, window)
+        return len(absent)
+
+    def _check_empty(self, channel: int, window: Window) -> None:
+        """Refuse a chunk that is not stored though the next coarser level has values there."""
+        (height, width), (coarse_height, coarse_width) = self.levels[:2]
+        down, across = coarse_height / height, coarse_width / width
+        # pixels beside the chunk shine through a smoothed border
+        y0, y1 = math.ceil(window.y0 * down) + COARSE_MARGIN_PX, math.floor(window.y1 * down) - COARSE_MARGIN_PX
+        x0, x1 = math.ceil(window.x0 * across) + COARSE_MARGIN_PX, math.floor(window.x1 * across) - COARSE_MARGIN_PX
+        if y0 >= y1 or x0 >= x1:
+            return
+        fill = self._arrays[0].fill_value
+        if (self.read(channel, Window(y0, y1, x0, x1), level=1) != (0 if fill is None else fill)).any():
+            raise InputError(
+                f"{self._name}: the chunk of channel {channel} at rows {window.y0} to {window.y1}, columns {window.x0} "
+                f"to {window.x1} is not stored, but the next coarser level shows pixels there; copy it again"
+            )
+
+    def _read(self, channel: int, window: Window, level: int) -> NDArray[Any]:
         """Pixels of a window that has been checked."""
         rows, columns = window.slices
         places: dict[str, int | slice] = {"c": channel, "y": rows, "x": columns}
         index = tuple(places.get(axis, 0) for axis in self._axes)
         try:
-            pixels = np.asarray(self._array[index])
+            pixels = np.asarray(self._arrays[level][index])
         except MemoryError:
             raise
         except Exception as error:
@@ -103,8 +157,10 @@ def _reader(
 ) -> OmeZarrReader:
     """Open level 0 and read its axes, sizes and names."""
     axes, units = _axes(multiscale)
-    dataset = multiscale["datasets"][0]
-    array = _open_array(path, str(dataset["path"]))
+    datasets = multiscale["datasets"]
+    dataset = datasets[0]
+    folders = [_inside(path, str(one["path"])) for one in datasets]
+    array = _open_array(folders[0])
     scale = _scale(multiscale, dataset, len(axes))
     _check_axes(name, axes, array.shape)
     sizes = {axis: to_um(scale[at], units[at]) if scale else None for at, axis in enumerate(axes)}
@@ -115,8 +171,13 @@ def _reader(
         channel_names=_channel_names(metadata, count),
         image_mpp=plausible_mpp(name, isotropic_mpp(name, sizes["y"], sizes["x"])),
         format=f"ome-zarr-{version}",
+        forced_bytes=_forced_bytes(array),
     )
-    return OmeZarrReader(name, checked_header(name, header), array, axes)
+    reader = OmeZarrReader(name, checked_header(name, header), folders, axes)
+    for level, (rows, columns) in enumerate(reader.levels[1:], 1):
+        if rows > reader.levels[level - 1][0] or columns > reader.levels[level - 1][1]:
+            raise ValueError(f"level {level} of {rows} x {columns} px is larger than the one before")
+    return reader
 
 
 def _attributes(path: Path, name: str) -> Mapping[str, Any]:
@@ -130,13 +191,24 @@ def _attributes(path: Path, name: str) -> Mapping[str, Any]:
         raise InputError(f"{name}: cannot be opened as Zarr ({error}); expected OME-Zarr 0.4 or 0.5") from error
 
 
-def _open_array(path: Path, inside: str) -> zarr.Array[Any]:
-    """Open an array of the hierarchy; the path comes from the file and must stay inside it."""
+def _inside(path: Path, inside: str) -> Path:
+    """Folder of an array; the path comes from the file and must stay inside it."""
     if not inside or any(part in ("", "..") for part in inside.rstrip("/").split("/")):
         raise ValueError(f"dataset path {inside!r} leaves the image")
+    return path / inside
+
+
+def _open_array(folder: Path) -> zarr.Array[Any]:
+    """Open an array of the hierarchy."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return zarr.open_array(str(path / inside), mode="r")
+        return zarr.open_array(str(folder), mode="r")
+
+
+def _forced_bytes(array: zarr.Array[Any]) -> int:
+    """Memory that one chunk takes, before and after decoding, where chunks are large."""
+    size = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
+    return 2 * size if size > LARGE_CHUNK_BYTES else 0
 
 
 def _ome_metadata(attributes: Mapping[str, Any], name: str) -> tuple[Mapping[str, Any], str]:

@@ -38,7 +38,20 @@ class ImageReader(Protocol):
         """Shape, dtype, channel names and pixel size."""
         ...
 
-    def read(self, channel: int, window: Window | None = None) -> NDArray[Any]:
+    @property
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of every stored resolution, the full one first."""
+        ...
+
+    def block_shape(self, channel: int) -> tuple[int, int]:
+        """Rows and columns that the file decodes together: reading whole multiples decodes nothing twice."""
+        ...
+
+    def missing_chunks(self, channel: int) -> int:
+        """Count the parts of a channel that the file leaves out and that read as fill value."""
+        ...
+
+    def read(self, channel: int, window: Window | None = None, level: int = 0) -> NDArray[Any]:
         """Pixels ``(Y, X)`` of one channel (0-based) in the stored dtype, whole or within ``window``."""
         ...
 
@@ -70,13 +83,35 @@ class BaseReader:
         """Shape, dtype, channel names and pixel size."""
         return self._header
 
-    def read(self, channel: int, window: Window | None = None) -> NDArray[Any]:
-        """Read pixels of one channel.
+    @property
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of every stored resolution, the full one first."""
+        return (self._header.shape[1:],)
+
+    def block_shape(self, channel: int) -> tuple[int, int]:
+        """Rows and columns that the file decodes together: reading whole multiples decodes nothing twice."""
+        del channel
+        return 1, self._header.shape[2]
+
+    def missing_chunks(self, channel: int) -> int:
+        """Count the parts of a channel that the file leaves out and that read as fill value.
+
+        Raises
+        ------
+        InputError
+            if they cannot have been left out on purpose
+        """
+        del channel
+        return 0
+
+    def read(self, channel: int, window: Window | None = None, level: int = 0) -> NDArray[Any]:
+        """Read pixels of one channel; threads may call it at once.
 
         Parameters
         ----------
         channel : 0-based index
         window : half-open rectangle in px inside the image; ``None`` = the whole plane
+        level : resolution, an index of ``levels``; the window counts in its pixels
 
         Returns
         -------
@@ -86,19 +121,22 @@ class BaseReader:
         Raises
         ------
         ValueError
-            if channel or window lie outside the image
+            if channel, level or window lie outside the image
         InputError
             if the pixels cannot be decoded
         """
-        count, height, width = self._header.shape
+        count = self._header.shape[0]
         if not 0 <= channel < count:
             raise ValueError(f"channel {channel} of {self._name}: expected 0 to {count - 1}")
+        if not 0 <= level < len(self.levels):
+            raise ValueError(f"level {level} of {self._name}: expected 0 to {len(self.levels) - 1}")
+        height, width = self.levels[level]
         box = Window(0, height, 0, width) if window is None else Window(*window)
         if not (0 <= box.y0 < box.y1 <= height and 0 <= box.x0 < box.x1 <= width):
             raise ValueError(f"window {tuple(box)} of {self._name}: expected inside {height} x {width} px")
-        return self._read(channel, box)
+        return self._read(channel, box, level)
 
-    def _read(self, channel: int, window: Window) -> NDArray[Any]:
+    def _read(self, channel: int, window: Window, level: int) -> NDArray[Any]:
         """Pixels of a window that has been checked."""
         raise NotImplementedError
 

@@ -18,6 +18,7 @@ from cellbatch.errors import InputError
 from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, refuse_channels_last
 from cellbatch.io.tiff_metadata import OmeImage, imagej_channel_names, page_channel_name, resolution_mpp
 from cellbatch.io.tiff_pages import PageReader, RawPlane, check_page, check_page_chain
+from cellbatch.io.tiff_segments import SegmentCache, forced_bytes
 from cellbatch.io.tiff_series import first_series, missing_planes
 from cellbatch.spec import ImageHeader, Window
 
@@ -28,6 +29,7 @@ COLOUR = (
     tifffile.PHOTOMETRIC.RGB,
     tifffile.PHOTOMETRIC.YCBCR,
 )
+Planes = list[tuple[PageReader | RawPlane, int]]
 GREY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
 
 
@@ -37,21 +39,31 @@ class TiffReader(BaseReader):
     MinIsWhite files keep their stored values: writers of this field set the flag without inverting.
     """
 
-    def __init__(
-        self, name: str, header: ImageHeader, tif: tifffile.TiffFile, planes: list[tuple[PageReader | RawPlane, int]]
-    ) -> None:
-        """Keep the open file and, per channel, its page and sample."""
+    def __init__(self, name: str, header: ImageHeader, tif: tifffile.TiffFile, levels: Sequence[Planes]) -> None:
+        """Keep the open file and, per resolution and channel, its page and sample."""
         super().__init__(name, header)
         self._tif = tif
-        self._planes = planes
+        self._levels = levels
 
-    def _read(self, channel: int, window: Window) -> NDArray[Any]:
+    @property
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of every stored resolution, the full one first."""
+        return tuple(planes[0][0].shape for planes in self._levels)
+
+    def block_shape(self, channel: int) -> tuple[int, int]:
+        """Rows and columns of a strip or tile; one row where the file is not compressed."""
+        return self._levels[0][channel][0].block_shape
+
+    def _read(self, channel: int, window: Window, level: int) -> NDArray[Any]:
         """Pixels of a window that has been checked."""
-        plane, sample = self._planes[channel]
+        plane, sample = self._levels[level][channel]
         return plane.read(sample, window)
 
     def close(self) -> None:
         """Close the file."""
+        for planes in self._levels:
+            for plane, _ in planes:
+                plane.close()
         self._tif.close()
 
 
@@ -108,7 +120,8 @@ def _open(tif: tifffile.TiffFile, name: str, options: ReadOptions) -> TiffReader
     _check_pages(name, pages, size)
     for level in series.levels[1:]:
         _check_pages(name, level.pages, size)
-    planes = _planes(name, descriptor, series, pages, samples)
+    cache = SegmentCache()
+    planes = _planes(name, descriptor, series, pages, samples, cache)
     if len(planes) != count * len(samples) and ome is not None:
         raise InputError(missing_planes(name, count, len(planes)))
     height, width = pages[0].shaped[2:4]
@@ -118,8 +131,13 @@ def _open(tif: tifffile.TiffFile, name: str, options: ReadOptions) -> TiffReader
         channel_names=_channel_names(tif, ome, pages, samples, len(planes)),
         image_mpp=_image_mpp(name, tif, ome, pages[0]),
         format={"ome": "ome-tiff", "qpi": "qptiff"}.get(series.kind, "tiff"),
+        forced_bytes=max(map(forced_bytes, pages)),
     )
-    return TiffReader(name, checked_header(name, header), tif, planes)
+    coarser = (
+        _planes(name, descriptor, level, _pages(tif, name, level), samples, cache) for level in series.levels[1:]
+    )
+    levels = [planes, *(level for level in coarser if len(level) == len(planes))]
+    return TiffReader(name, checked_header(name, header), tif, levels)
 
 
 def _pages(tif: tifffile.TiffFile, name: str, series: tifffile.TiffPageSeries) -> list[tifffile.TiffPage]:
@@ -203,18 +221,19 @@ def _planes(
     series: tifffile.TiffPageSeries,
     pages: list[tifffile.TiffPage],
     samples: range,
-) -> list[tuple[PageReader | RawPlane, int]]:
+    cache: SegmentCache,
+) -> Planes:
     """Page and sample of each channel, in channel order."""
     stored = math.prod(series.shape) // math.prod(pages[0].shape)
     if len(pages) == stored:
-        readers = [PageReader(name, descriptor, page) for page in pages]
+        readers: list[PageReader | RawPlane] = [PageReader(name, descriptor, page, cache) for page in pages]
         return [(reader, sample) for reader in readers for sample in samples]
     offset = series.dataoffset
     if len(pages) != 1 or len(samples) != 1 or offset is None:
         raise InputError(
             f"{name}: {len(pages)} pages for an image of shape {series.shape}; the file is damaged: write it again"
         )
-    planes = [RawPlane(name, descriptor, pages[0], plane) for plane in range(stored)]
+    planes: list[PageReader | RawPlane] = [RawPlane(name, descriptor, pages[0], plane) for plane in range(stored)]
     end = offset + stored * math.prod(pages[0].shape) * np.dtype(pages[0].dtype).itemsize
     size = int(series.parent.filehandle.size) if series.parent is not None else 0
     if end > size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from typing import Any
 
@@ -11,9 +10,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
+from cellbatch.io.tiff_bytes import read_bytes, read_rows
+from cellbatch.io.tiff_segments import SegmentCache, SegmentReader, segment_shape
 from cellbatch.spec import Window
 
-JPEG_COMPRESSIONS = (6, 7, 33007, 34892)
 MAX_TAGS = 4096
 
 
@@ -25,19 +25,33 @@ class PageReader:
     name : file name for messages
     descriptor : open file; reads are positioned, so threads may share it
     page : the page as tifffile parsed it
+    cache : decoded segments, shared by the pages of a file
+
+    Attributes
+    ----------
+    shape : height and width in px
+    block_shape : rows and columns that are decoded together
     """
 
-    def __init__(self, name: str, descriptor: int, page: tifffile.TiffPage) -> None:
+    def __init__(self, name: str, descriptor: int, page: tifffile.TiffPage, cache: SegmentCache) -> None:
         """Keep the page; nothing is read yet."""
         self._name = name
         self._descriptor = descriptor
         self._page = page
+        self._segments = None if page.is_final else SegmentReader(name, descriptor, page, cache)
+        self.shape: tuple[int, int] = (page.shaped[2], page.shaped[3])
+        self.block_shape = (1, self.shape[1]) if self._segments is None else self._segments.segment
 
     def read(self, sample: int, window: Window) -> NDArray[Any]:
         """Pixels ``(Y, X)`` of one sample within ``window``, stored dtype, machine byte order."""
-        if self._page.is_final:
-            return self._read_raw(sample, window)
-        return self._read_segments(sample, window)
+        if self._segments is not None:
+            return self._segments.read(sample, window)
+        return self._read_raw(sample, window)
+
+    def close(self) -> None:
+        """Give back what the page holds beside the file."""
+        if self._segments is not None:
+            self._segments.close()
 
     def _read_raw(self, sample: int, window: Window) -> NDArray[Any]:
         """Uncompressed and contiguous: rows straight from the file."""
@@ -57,58 +71,6 @@ class PageReader:
         channel = rows[:, (sample if contiguous > 1 else 0) :: contiguous]
         return np.ascontiguousarray(channel, dtype.newbyteorder("="))
 
-    def _read_segments(self, sample: int, window: Window) -> NDArray[Any]:
-        """Decode the strips or tiles that meet the window."""
-        page = self._page
-        separate, _, height, width, contiguous = page.shaped
-        rows, columns = _segment_shape(page)
-        down, across = -(-height // rows), -(-width // columns)
-        first = (sample if separate > 1 else 0) * down * across
-        result: NDArray[Any] = np.empty(window.shape, np.dtype(page.dtype).newbyteorder("="))
-        for row in range(window.y0 // rows, -(-window.y1 // rows)):
-            for column in range(window.x0 // columns, -(-window.x1 // columns)):
-                segment = self._decode(first + row * across + column)
-                box = _overlap(window, row * rows, column * columns, rows, columns)
-                target = result[box.y0 - window.y0 : box.y1 - window.y0, box.x0 - window.x0 : box.x1 - window.x0]
-                if segment is None:
-                    target[...] = page.nodata
-                    continue
-                part = segment[
-                    0,
-                    box.y0 - row * rows : box.y1 - row * rows,
-                    box.x0 - column * columns : box.x1 - column * columns,
-                    sample if contiguous > 1 else 0,
-                ]
-                if part.shape != target.shape:
-                    raise InputError(
-                        f"{self._name}: page {page.index} holds a segment of {segment.shape[1:3]} px where "
-                        f"{(rows, columns)} px are named; the file is damaged: write it again"
-                    )
-                target[...] = part
-        return result
-
-    def _decode(self, index: int) -> NDArray[Any] | None:
-        """One decoded strip or tile ``(depth, Y, X, samples)``; ``None`` where the file leaves it out."""
-        page = self._page
-        size = int(page.databytecounts[index])
-        if size == 0:
-            return None
-        data = read_bytes(self._descriptor, int(page.dataoffsets[index]), size, self._name)
-        arguments: dict[str, Any] = {"_fullsize": page.is_tiled}
-        if page.compression in JPEG_COMPRESSIONS:
-            arguments |= {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
-        try:
-            segment: NDArray[Any] | None = page.decode(data, index, **arguments)[0]
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise InputError(
-                f"{self._name}: cannot decode part {index} of page {page.index} (compression "
-                f"{compression_name(page)}): {error}; the file is damaged or needs a codec that is not installed: "
-                "write it again, uncompressed or with zlib"
-            ) from error
-        return segment
-
 
 class RawPlane:
     """One plane of a stack that is stored without gaps behind its first page (ImageJ, tifffile)."""
@@ -117,68 +79,18 @@ class RawPlane:
         """Locate the plane by its number."""
         self._name = name
         self._descriptor = descriptor
-        self._shape: tuple[int, int] = (page.shaped[2], page.shaped[3])
+        self.shape: tuple[int, int] = (page.shaped[2], page.shaped[3])
+        self.block_shape = (1, self.shape[1])
         self._dtype = np.dtype(page.parent.byteorder + np.dtype(page.dtype).char)
-        self._start = int(page.dataoffsets[0]) + plane * self._shape[0] * self._shape[1] * self._dtype.itemsize
+        self._start = int(page.dataoffsets[0]) + plane * self.shape[0] * self.shape[1] * self._dtype.itemsize
 
     def read(self, sample: int, window: Window) -> NDArray[Any]:
         """Pixels ``(Y, X)`` within ``window``; a plane has one sample."""
-        rows = read_rows(self._descriptor, self._start, self._shape, self._dtype, window, self._name)
+        rows = read_rows(self._descriptor, self._start, self.shape, self._dtype, window, self._name)
         return np.ascontiguousarray(rows, self._dtype.newbyteorder("="))
 
-
-def _segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
-    """Rows and columns of a full strip or tile."""
-    if page.is_tiled:
-        return page.tilelength, page.tilewidth
-    return min(page.rowsperstrip, page.imagelength), page.imagewidth
-
-
-def _overlap(window: Window, y0: int, x0: int, rows: int, columns: int) -> Window:
-    """Cut out the part of ``window`` that a segment at ``(y0, x0)`` covers."""
-    return Window(max(window.y0, y0), min(window.y1, y0 + rows), max(window.x0, x0), min(window.x1, x0 + columns))
-
-
-def compression_name(page: tifffile.TiffPage) -> str:
-    """Name of a page's codec, or its number where it has none."""
-    return getattr(page.compression, "name", str(page.compression))
-
-
-def read_bytes(descriptor: int, offset: int, size: int, name: str) -> bytes:
-    """Exactly ``size`` bytes at ``offset``.
-
-    Raises
-    ------
-    InputError
-        if the file ends before them
-    """
-    parts = []
-    while size > 0:
-        part = os.pread(descriptor, min(size, 1 << 30), offset)
-        if not part:
-            raise InputError(f"{name}: the file ends at byte {offset}, {size} bytes too early; copy it again")
-        parts.append(part)
-        offset += len(part)
-        size -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def read_rows(
-    descriptor: int, start: int, shape: tuple[int, int], dtype: np.dtype[Any], window: Window, name: str
-) -> NDArray[Any]:
-    """Read a rectangle of a row-major plane of ``shape`` that begins at byte ``start``."""
-    width = shape[1]
-    if window.x1 - window.x0 == width:
-        size = (window.y1 - window.y0) * width * dtype.itemsize
-        data = read_bytes(descriptor, start + window.y0 * width * dtype.itemsize, size, name)
-        return np.frombuffer(data, dtype).reshape(window.shape)
-    result = np.empty(window.shape, dtype)
-    for row in range(window.y0, window.y1):
-        offset = start + (row * width + window.x0) * dtype.itemsize
-        result[row - window.y0] = np.frombuffer(
-            read_bytes(descriptor, offset, (window.x1 - window.x0) * dtype.itemsize, name), dtype
-        )
-    return result
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 def check_page(name: str, page: Any, size: int) -> None:
@@ -198,7 +110,7 @@ def check_page(name: str, page: Any, size: int) -> None:
     offsets = np.asarray(page.dataoffsets, np.uint64)
     counts = np.asarray(page.databytecounts, np.uint64)
     separate = page.keyframe.shaped[0]
-    rows, columns = _segment_shape(page.keyframe)
+    rows, columns = segment_shape(page.keyframe)
     _, depth, height, width, contiguous = page.keyframe.shaped
     expected = separate * depth * -(-height // rows) * -(-width // columns)
     if not page.keyframe.is_final and (len(offsets) < expected or len(counts) < expected):

@@ -1,0 +1,77 @@
+"""Grey PNG and JPEG pictures."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cellbatch.errors import InputError
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header
+from cellbatch.spec import ImageHeader, Window
+
+GREY_MODES = {"L": "uint8", "I;16": "uint16", "I;16B": "uint16", "I;16L": "uint16", "I": "int32", "F": "float32"}
+
+
+class ArrayReader(BaseReader):
+    """Array ``(C, Y, X)`` in memory."""
+
+    def __init__(self, name: str, header: ImageHeader, array: NDArray[Any]) -> None:
+        """Keep the array."""
+        super().__init__(name, header)
+        self._array = array
+
+    def _read(self, channel: int, window: Window, level: int) -> NDArray[Any]:
+        """Pixels of a window that has been checked."""
+        pixels = self._array[(channel, *window.slices)]
+        return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+
+
+def open_picture(path: Path, name: str, options: ReadOptions) -> ArrayReader:
+    """Read a grey PNG or JPEG; the formats can only be decompressed whole, and state no usable pixel size.
+
+    Raises
+    ------
+    InputError
+        if it is damaged, or in colour without ``allow_rgb``
+    """
+    try:
+        with _open_picture(path) as picture:
+            kind, mode = str(picture.format).lower(), picture.mode
+            if mode in ("RGB", "RGBA") and options.allow_rgb:
+                pixels = np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)
+                return _picture_reader(name, pixels, kind, ("R", "G", "B"))
+            if mode not in GREY_MODES:
+                raise InputError(f"{name}: is a {mode} picture, expected grey values; convert it to grey")
+            pixels = np.asarray(picture).astype(GREY_MODES[mode], copy=False)[np.newaxis]
+            return _picture_reader(name, pixels, kind, ("",))
+    except InputError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise InputError(f"{name}: is too large a picture ({error}); convert it to OME-TIFF") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{name}: cannot be read as PNG or JPEG ({error}); write it again") from error
+
+
+def _open_picture(path: Path) -> Image.Image:
+    """Open a picture; one so large that Pillow warns of it is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(path, formats=("PNG", "JPEG"))
+
+
+def _picture_reader(name: str, pixels: NDArray[Any], kind: str, channel_names: tuple[str, ...]) -> ArrayReader:
+    """Reader of a decoded picture ``(C, Y, X)``."""
+    header = ImageHeader(
+        shape=(pixels.shape[0], pixels.shape[1], pixels.shape[2]),
+        dtype=pixels.dtype.newbyteorder("=").name,
+        channel_names=channel_names,
+        image_mpp=None,
+        format=kind,
+        forced_bytes=2 * pixels.nbytes,
+    )
+    return ArrayReader(name, checked_header(name, header), pixels)

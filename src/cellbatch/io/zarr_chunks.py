@@ -1,0 +1,92 @@
+"""Which stored parts of a Zarr array exist: writers may leave out empty ones, and broken copies lose others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from cellbatch.spec import Window
+
+ABSENT = np.iinfo(np.uint64).max
+
+
+def count_chunks(array: zarr.Array[Any], axes: str) -> int:
+    """Chunks over the Y and X axes of one channel."""
+    return math.prod(-(-array.shape[at] // array.chunks[at]) for at, axis in enumerate(axes) if axis in "yx")
+
+
+def absent_chunks(root: Path, array: zarr.Array[Any], axes: str, channel: int) -> Iterator[Window]:
+    """Rectangles of a channel whose chunk is not stored, so that reading gives the fill value.
+
+    Parameters
+    ----------
+    root : folder of the array
+    array : the open array; sharded ones count by the chunks inside their shards
+    axes : one letter per axis; those besides c, y and x have length 1
+    channel : 0-based index
+
+    Yields
+    ------
+    Window
+        clipped to the image
+
+    References
+    ----------
+    Zarr 3, sharding codec 1.0: an inner chunk that is not stored has offset and length 2⁶⁴ - 1.
+    """
+    outer = array.shards or array.chunks
+    size = {axis: array.shape[at] for at, axis in enumerate(axes)}
+    step = {axis: array.chunks[at] for at, axis in enumerate(axes)}
+    chosen = {axis: range(-(-array.shape[at] // outer[at])) for at, axis in enumerate(axes)}
+    if "c" in axes:
+        chosen["c"] = range(channel // outer[axes.index("c")], channel // outer[axes.index("c")] + 1)
+    for index in product(*(chosen[axis] for axis in axes)):
+        path = root / array.metadata.encode_chunk_key(index)
+        inner = [range(length // chunk) for length, chunk in zip(outer, array.chunks, strict=True)]
+        if "c" in axes:
+            at = axes.index("c")
+            inside = channel % outer[at] // array.chunks[at]
+            inner[at] = range(inside, inside + 1)
+        stored = _stored(path, array, outer) if path.is_file() else None
+        for part in product(*inner):
+            if stored is not None and stored[part]:
+                continue
+            start = {a: index[at] * outer[at] + part[at] * array.chunks[at] for at, a in enumerate(axes)}
+            y0, x0 = start["y"], start["x"]
+            if y0 < size["y"] and x0 < size["x"]:
+                yield Window(y0, min(y0 + step["y"], size["y"]), x0, min(x0 + step["x"], size["x"]))
+
+
+def _stored(path: Path, array: zarr.Array[Any], outer: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which chunks a file holds, in the shape of the chunks inside a shard.
+
+    Raises
+    ------
+    ValueError
+        if the index of a shard is cut short or damaged
+    """
+    shape = tuple(length // chunk for length, chunk in zip(outer, array.chunks, strict=True))
+    if array.shards is None:
+        return np.ones(shape, bool)
+    metadata: Any = array.metadata
+    codec = next(one for one in metadata.codecs if hasattr(one, "index_location"))
+    has_sum = any("crc32c" in type(one).__name__.lower() for one in codec.index_codecs)
+    count = math.prod(shape)
+    length = 16 * count + (4 if has_sum else 0)
+    if path.stat().st_size < length:
+        raise ValueError(f"shard {path.name} has {path.stat().st_size} bytes, its index alone {length}")
+    with path.open("rb") as file:
+        if "end" in str(getattr(codec.index_location, "value", codec.index_location)):
+            file.seek(-length, 2)
+        data = file.read(length)
+    pairs = np.frombuffer(data[: 16 * count], "<u8").reshape(*shape, 2)
+    is_stored: np.ndarray[Any, np.dtype[np.bool_]] = pairs[..., 0] != ABSENT
+    if is_stored.any() and int(pairs[is_stored].sum(axis=-1).max()) > path.stat().st_size:
+        raise ValueError(f"shard {path.name} ends before chunks that its index names")
+    return is_stored
