@@ -3,45 +3,70 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from xml.sax.saxutils import quoteattr
 
+import imagecodecs
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cellbatch.errors import InputError
+from cellbatch.geometry.blocks import BlockGrid
 from cellbatch.io.atomic import atomic_path
 from cellbatch.io.images import open_image
+from cellbatch.io.label_store import LabelStore
 from cellbatch.spec import Window
 
 TILE = 512
 PYRAMID_ABOVE = 4096
 SMALLEST_LEVEL = 1024
+HALVED_PX = 1024
 # A classic TIFF ends at 4 GiB; some room is left for directories.
 CLASSIC_LIMIT_BYTES = 2**32 - 2**25
+ZLIB_LEVEL = 6
 STORAGE: dict[str, Any] = {
     "dtype": np.uint32,
     "photometric": "minisblack",
     "compression": "zlib",
-    "compressionargs": {"level": 6},
     "metadata": None,
     "software": False,
+    "maxworkers": 1,
 }
 OME_NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 
 
-def write_labels(path: Path, labels: NDArray[Any], image_mpp: float | None, name: str) -> None:
+class LabelSource(Protocol):
+    """Labels that are read by rectangles: an array, a memory map, a store, a view."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width."""
+
+    @property
+    def dtype(self) -> Any:
+        """Kind of numbers."""
+
+    def __getitem__(self, key: tuple[slice, slice]) -> ArrayLike:
+        """Labels of a rectangle; slices without steps."""
+
+
+def write_labels(path: Path, labels: LabelSource, image_mpp: float | None, name: str, threads: int = 1) -> None:
     """Write a label image.
 
     Parameters
     ----------
     path : file to write; it appears only when complete
-    labels : (Y, X) of uint32, 0 = background; read tile by tile, so a memory map does as well
+    labels : (Y, X) of uint32, 0 = background; read by rectangles of some tiles at most
     image_mpp : µm per px; ``None`` leaves the size out
     name : name of the channel, for example ``whole_cell``
+    threads : tiles compressed at once
 
     Raises
     ------
@@ -54,7 +79,8 @@ def write_labels(path: Path, labels: NDArray[Any], image_mpp: float | None, name
     -----
     Tiles of 512 px (smaller for smaller images), zlib. An axis above 4096 px adds levels of half the size (every
     second pixel of the level before) down to 1024 px, as SubIFDs. BigTIFF where the uncompressed size calls for it.
-    No date, no random identifier and no version is written, so equal labels give equal files.
+    No date, no random identifier and no version is written, so equal labels give equal files, whatever the threads.
+    Memory stays at some tiles; smaller levels wait on disk beside the file.
 
     References
     ----------
@@ -66,16 +92,21 @@ def write_labels(path: Path, labels: NDArray[Any], image_mpp: float | None, name
         raise ValueError(f"labels of shape {labels.shape}, expected (Y, X) with at least one pixel")
     height, width = labels.shape
     steps = _pyramid_steps(height, width)
-    xml = _ome_xml(labels.shape, image_mpp, name).encode("utf-8")
+    xml = _ome_xml((height, width), image_mpp, name).encode("utf-8")
     resolution = (1e4 / image_mpp, 1e4 / image_mpp) if image_mpp else (1, 1)
     tile = (_tile_side(height), _tile_side(width))
     big = math.ceil(4 * height * width * 4 / 3) > CLASSIC_LIMIT_BYTES
-    with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=big, byteorder="<", ome=False) as tif:
+    with ExitStack() as stack:
+        temporary = stack.enter_context(atomic_path(path))
+        tif = stack.enter_context(tifffile.TiffWriter(temporary, bigtiff=big, byteorder="<", ome=False))
+        level = labels
         for step in steps:
+            if step > 1:
+                level = _halve(level, stack.enter_context(LabelStore(_half(level.shape), path.parent)))
             first = {"description": xml, "subifds": len(steps) - 1 or None}
             tif.write(
-                _tiles(labels, step, tile),
-                shape=(-(-height // step), -(-width // step)),
+                _encoded_tiles(level, tile, threads),
+                shape=level.shape,
                 resolution=(resolution[0] / step, resolution[1] / step),
                 resolutionunit="CENTIMETER" if image_mpp else "NONE",
                 tile=tile,
@@ -129,18 +160,57 @@ def _tile_side(size: int) -> int:
     return min(TILE, -(-size // 16) * 16)
 
 
-def _tiles(labels: NDArray[Any], step: int, tile: tuple[int, int]) -> Iterator[NDArray[np.uint32]]:
-    """Tiles of a level in raster order; the last ones are filled up with background."""
+def _half(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of the next level."""
+    return -(-shape[0] // 2), -(-shape[1] // 2)
+
+
+def _halve(source: LabelSource, target: LabelStore) -> LabelStore:
+    """Fill a level with every second pixel of the one before."""
+    for core in BlockGrid(target.shape, HALVED_PX).cores():
+        y1, x1 = min(2 * core.y1, source.shape[0]), min(2 * core.x1, source.shape[1])
+        block = np.asarray(source[2 * core.y0 : y1, 2 * core.x0 : x1], np.uint32)
+        target[core.slices] = np.ascontiguousarray(block[::2, ::2])
+    return target
+
+
+def _encoded_tiles(labels: LabelSource, tile: tuple[int, int], threads: int) -> Iterator[bytes]:
+    """Compressed tiles of a level in raster order; the last ones are filled up with background."""
     height, width = labels.shape
-    for y0 in range(0, height, tile[0] * step):
-        for x0 in range(0, width, tile[1] * step):
-            part = np.asarray(labels[y0 : y0 + tile[0] * step : step, x0 : x0 + tile[1] * step : step], np.uint32)
-            if part.shape == tile:
-                yield np.ascontiguousarray(part)
-            else:
-                filled = np.zeros(tile, np.uint32)
-                filled[: part.shape[0], : part.shape[1]] = part
-                yield filled
+    corners = ((y, x) for y in range(0, height, tile[0]) for x in range(0, width, tile[1]))
+    encode = partial(_encode_tile, labels, tile)
+    return map(encode, corners) if threads == 1 else _map_ahead(encode, corners, threads)
+
+
+def _encode_tile(labels: LabelSource, tile: tuple[int, int], corner: tuple[int, int]) -> bytes:
+    """Compress one tile."""
+    y, x = corner
+    part = np.asarray(
+        labels[y : min(y + tile[0], labels.shape[0]), x : min(x + tile[1], labels.shape[1])], np.uint32
+    ).astype("<u4", copy=False)
+    if not part.any():
+        return _blank_tile(tile)
+    if part.shape != tile:
+        part = np.pad(part, [(0, size - found) for size, found in zip(tile, part.shape, strict=True)])
+    return bytes(imagecodecs.deflate_encode(part.tobytes(), ZLIB_LEVEL))
+
+
+@lru_cache(maxsize=4)
+def _blank_tile(tile: tuple[int, int]) -> bytes:
+    """Compress background, which large images have much of."""
+    return bytes(imagecodecs.deflate_encode(bytes(4 * tile[0] * tile[1]), ZLIB_LEVEL))
+
+
+def _map_ahead(function: Callable[[Any], bytes], items: Iterable[Any], threads: int) -> Iterator[bytes]:
+    """Results in order, with only a few waiting, which bounds the memory."""
+    waiting: deque[Future[bytes]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _ome_xml(shape: tuple[int, int], image_mpp: float | None, name: str) -> str:

@@ -20,7 +20,7 @@ from cellbatch.phases.sources import SampleImage
 from cellbatch.reporting.overlays import draw_overlay, draw_thumbnail, encode_png
 from cellbatch.reporting.summary import THUMBNAIL, summarize_sample, summary_table
 from cellbatch.reporting.timings import Timings
-from cellbatch.spec import Batch, SampleSpec
+from cellbatch.spec import COMPARTMENTS, Batch, SampleSpec
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def _measure_sample(sample: SampleSpec, batch: str, files: MeasuredFiles) -> tup
 def _read_compartments(sample: SampleSpec, handoff: Path) -> dict[str, np.ndarray]:
     """Read the labels (Y, X) of a sample by compartment; at least one, each of the image's size."""
     source = open_handoff(handoff)
-    labels = {name: source.read(sample.sample, name) for name in source.names(sample.sample)}
+    labels = {name: source.read(sample.sample, name) for name in source.names(sample.sample) if name in COMPARTMENTS}
     if not labels or any(values.shape != sample.shape for values in labels.values()):
         shapes = {name: values.shape for name, values in labels.items()}
         raise InputError(f"{handoff.name} holds labels {shapes} for an image of {sample.shape} px; run its phase again")

@@ -1,35 +1,74 @@
 """POSTPROCESS_LABELS: heads become labels at image resolution."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cellbatch.errors import InputError
+from cellbatch.geometry.blocks import BlockGrid
 from cellbatch.io.handoffs import HandoffWriter
+from cellbatch.io.label_store import LabelStore
 from cellbatch.io.labels import write_labels
 from cellbatch.io.models import read_manifest
-from cellbatch.phases.handoff_files import open_handoff
+from cellbatch.phases.handoff_files import open_heads
 from cellbatch.phases.loaded_model import HEAD_NAMES
 from cellbatch.phases.samples import map_samples, sample_file
-from cellbatch.postprocessing.resize import resize_labels
+from cellbatch.postprocessing.blocks import BlockOptions, Readable, label_by_blocks
+from cellbatch.postprocessing.matching import NucleusMatching, match_nuclei
+from cellbatch.postprocessing.numbering import close_gaps
+from cellbatch.postprocessing.resize import ResizedLabels
 from cellbatch.postprocessing.watershed import deep_watershed
 from cellbatch.reporting.timings import Timings
-from cellbatch.spec import Batch, CompartmentSpec, SampleSpec, WatershedOptions, override
+from cellbatch.spec import COMPARTMENTS, Batch, CompartmentSpec, SampleSpec, WatershedOptions, override
 
 logger = logging.getLogger(__name__)
 
 MAXIMA_THRESHOLD = "maxima_threshold_"
+# arrays and attributes of a sample in the labels hand-off, besides whole_cell and nuclear
+NUCLEAR_MATCHED = "nuclear_matched"
+NUCLEAR_MATCHING = "nuclear_matching"
+UNCERTIFIED = "uncertified_blocks"
+# in memory a small image takes three quarters of the time; block by block a large one takes a bounded memory
+IN_MEMORY_PX = 1 << 22
+WRITTEN_PX = 1024
 
 
 @dataclass(frozen=True)
 class LabelFiles:
-    """Where labels go: ``folder`` gets ``<sample>.<compartment>.ome.tif``, ``handoff`` is for the measurement."""
+    """Where labels go: ``folder`` gets ``<sample>.<compartment>.ome.tif``, ``handoff`` is for the measurement.
+
+    ``is_tiff_wanted`` turns the OME-TIFFs off; the hand-off is always written.
+    """
 
     folder: Path
     handoff: Path
+    is_tiff_wanted: bool = True
+
+
+@dataclass
+class SampleLabels:
+    """What was made of one sample.
+
+    Attributes
+    ----------
+    labels : uint32 (Y, X) at image resolution by name, arrays or views on stores
+    matching : cells of the nuclei, where both compartments are made
+    uncertified : blocks per compartment whose labels a wider halo might have changed
+    pixels : of the sample at ``model_mpp``
+    seconds : that it took
+    """
+
+    labels: dict[str, Any] = field(default_factory=dict)
+    matching: NucleusMatching | None = None
+    uncertified: dict[str, int] = field(default_factory=dict)
+    pixels: int = 0
+    seconds: float = 0.0
 
 
 def resolve_watershed(
@@ -52,7 +91,7 @@ def resolve_watershed(
 def make_labels(
     heads: Mapping[str, np.ndarray], options: WatershedOptions, shape: tuple[int, int], threads: int = 1
 ) -> np.ndarray:
-    """Labels of one compartment at image resolution.
+    """Labels of one compartment at image resolution, all in memory.
 
     Parameters
     ----------
@@ -64,21 +103,21 @@ def make_labels(
     uint32 (Y, X), 1 … n and 0 for background
     """
     labels = deep_watershed(heads["inner_distance"], heads["interior"], threads=threads, **asdict(options))
-    return _renumber(resize_labels(labels, shape))
+    return np.asarray(bring_to_image(labels, shape)[:, :])
 
 
-def _renumber(labels: np.ndarray) -> np.ndarray:
-    """Close the gaps that are left where an image is coarser than the model and a label lost all its pixels."""
-    present = np.bincount(labels.ravel()) > 0
-    present[0] = False
-    if present[1:].all():
-        return labels
-    return np.where(present, np.cumsum(present), 0).astype(np.uint32)[labels]
+def bring_to_image(labels: Readable, shape: tuple[int, int]) -> Readable:
+    """View labels at image resolution.
+
+    Where an image is coarser than the model a label can lose all its pixels; the gaps in the numbers are closed.
+    """
+    resized = ResizedLabels(labels, shape)
+    return close_gaps(resized) if resized.loses_labels else resized
 
 
 def postprocess_labels(
     batch: Batch,
-    heads: Path,
+    heads: Path | Sequence[Path],
     model: Path,
     output: LabelFiles,
     *,
@@ -86,47 +125,138 @@ def postprocess_labels(
     overrides: Mapping[str, float | None] | None = None,
     processes: int = 1,
 ) -> Timings:
-    """Write a label image per sample and compartment, and all of them once more as one hand-off.
+    """Write label images per sample, and all of them once more as one hand-off.
 
-    Thousands of files would be staged one by one for the measurement; the hand-off is one.
+    Thousands of files would be staged one by one for the measurement; the hand-off is one. Of every sample it holds
+
+    - ``whole_cell`` and ``nuclear``, uint32 (Y, X) at image resolution, as far as they are made;
+    - where both are, ``nuclear_matched``, uint32 (Y, X), and ``nuclear_matching``, uint32 (nuclei, 3) with the columns
+      nucleus, cell (0 = none) and overlap_px;
+    - the attributes ``uncertified_blocks`` (a number per compartment) and ``matching`` (counts, see
+      ``NucleusMatching.counts``).
 
     Parameters
     ----------
     batch : the task's samples
-    heads : hand-off of INFER_TILES
+    heads : hand-offs of INFER_TILES: one, or the shards of a large image
     model : folder of the prepared model
     output : where the labels go
     compartment : ``both``, ``whole-cell`` or ``nuclear``
     overrides : see ``resolve_watershed``
-    processes : samples worked on at once
+    processes : small samples worked on at once, or threads of a large one
+
+    Raises
+    ------
+    InputError
+        If a label hangs on exact ties over a whole image that is too large to be done at once.
     """
     selected = read_manifest(model).selected(compartment)
     options = resolve_watershed(selected, overrides or {})
+    paths = (heads,) if isinstance(heads, Path) else tuple(heads)
     timings = Timings("postprocess", batch.batch)
     output.folder.mkdir(parents=True, exist_ok=True)
     logger.info("labelling %d images of batch %s", len(batch.samples), batch.batch)
-    work = partial(_label_sample, heads=heads, options=options, folder=output.folder)
+    work = _Work(paths, options, output, processes)
+    small = [sample for sample in batch.samples if not work.is_large(sample)]
+    large = [sample for sample in batch.samples if work.is_large(sample)]
     with HandoffWriter(output.handoff) as handoff:
-        for sample, (labels, pixels, seconds) in zip(
-            batch.samples, map_samples(work, batch.samples, processes), strict=True
-        ):
-            for name, values in labels.items():
-                handoff.write(sample.sample, name, values)
-            timings.add(sample.sample, "postprocess", seconds, pixels=pixels)
-    logger.info("wrote %d label images", len(batch.samples) * len(options))
+        for sample, made in zip(small, map_samples(work.label_small, small, processes), strict=True):
+            _hand_over(handoff, sample, made, timings)
+        for sample in large:
+            # one after the other, in this process, because what they give stays on disk until it is written
+            list(map_samples(partial(work.label_large, handoff=handoff, timings=timings), [sample]))
+    logger.info("wrote the labels of %d images", len(batch.samples))
     return timings
 
 
-def _label_sample(
-    sample: SampleSpec, heads: Path, options: Mapping[str, WatershedOptions], folder: Path
-) -> tuple[dict[str, np.ndarray], int, float]:
-    clock = Timings.clock()
-    source = open_handoff(heads)
-    labels, pixels = {}, 0
-    for compartment, watershed in options.items():
-        maps = {head: source.read(sample.sample, f"{compartment}_{head}") for head in HEAD_NAMES}
-        labels[compartment] = make_labels(maps, watershed, sample.shape)
-        path = sample_file(folder, sample, f"{compartment}.ome.tif")
-        write_labels(path, labels[compartment], sample.image_mpp, compartment)
-        pixels = maps["interior"].size
-    return labels, pixels, clock()
+@dataclass(frozen=True)
+class _Work:
+    """What the samples of a batch have in common."""
+
+    heads: tuple[Path, ...]
+    options: Mapping[str, WatershedOptions]
+    output: LabelFiles
+    threads: int
+
+    def is_large(self, sample: SampleSpec) -> bool:
+        """Whether a sample is worked on block by block."""
+        first = open_heads(self.heads, sample.sample, f"{next(iter(self.options))}_{HEAD_NAMES[0]}")
+        return max(first.shape[0] * first.shape[1], sample.shape[0] * sample.shape[1]) > IN_MEMORY_PX
+
+    def label_small(self, sample: SampleSpec) -> SampleLabels:
+        """Label in memory."""
+        clock = Timings.clock()
+        made = SampleLabels()
+        for compartment, watershed in self.options.items():
+            maps = {head: source[:, :] for head, source in self._maps(sample, compartment).items()}
+            made.labels[compartment] = make_labels(maps, watershed, sample.shape)
+            made.uncertified[compartment] = 0
+            made.pixels = maps["interior"].size
+        self._match(sample, made)
+        made.labels = {name: np.asarray(values[:, :]) for name, values in made.labels.items()}
+        self._write(sample, made, threads=1)
+        return replace(made, seconds=clock())
+
+    def label_large(self, sample: SampleSpec, handoff: HandoffWriter, timings: Timings) -> None:
+        """Label block by block; the labels wait on disk beside the hand-off."""
+        clock = Timings.clock()
+        made = SampleLabels()
+        with ExitStack() as stack:
+            for compartment, watershed in self.options.items():
+                maps = self._maps(sample, compartment)
+                shape = maps["interior"].shape
+                store = stack.enter_context(LabelStore(shape, self.output.handoff.parent))
+                try:
+                    report = label_by_blocks(*maps.values(), store, watershed, BlockOptions(threads=self.threads))
+                except ValueError as error:
+                    files = ", ".join(path.name for path in self.heads)
+                    raise InputError(f"{compartment} maps in {files}: {error} (--interior_smooth)") from error
+                made.labels[compartment] = bring_to_image(store, sample.shape)
+                made.uncertified[compartment] = len(report.uncertified)
+                made.pixels = shape[0] * shape[1]
+            self._match(sample, made)
+            self._write(sample, made, self.threads)
+            _hand_over(handoff, sample, replace(made, seconds=clock()), timings)
+
+    def _maps(self, sample: SampleSpec, compartment: str) -> dict[str, Any]:
+        return {head: open_heads(self.heads, sample.sample, f"{compartment}_{head}") for head in HEAD_NAMES}
+
+    def _match(self, sample: SampleSpec, made: SampleLabels) -> None:
+        """Add the nuclei with the numbers of their cells."""
+        if set(made.labels) != set(COMPARTMENTS):
+            return
+        whole_cell, nuclear = (made.labels[name] for name in COMPARTMENTS)
+        cores = BlockGrid(sample.shape, WRITTEN_PX).cores()
+        made.matching = match_nuclei((nuclear[core.slices], whole_cell[core.slices]) for core in cores)
+        made.labels[NUCLEAR_MATCHED] = made.matching.apply(nuclear)
+
+    def _write(self, sample: SampleSpec, made: SampleLabels, threads: int) -> None:
+        for name, labels in made.labels.items() if self.output.is_tiff_wanted else ():
+            write_labels(
+                sample_file(self.output.folder, sample, f"{name}.ome.tif"), labels, sample.image_mpp, name, threads
+            )
+
+
+def _hand_over(handoff: HandoffWriter, sample: SampleSpec, made: SampleLabels, timings: Timings) -> None:
+    """Write everything of a sample into the hand-off, the labels block by block."""
+    for name, labels in made.labels.items():
+        target = handoff.create(sample.sample, name, sample.shape, np.uint32)
+        for start, block in _blocks(labels, sample.shape, target.chunks):
+            target.write(start, block)
+    attributes: dict[str, Any] = {UNCERTIFIED: made.uncertified}
+    if made.matching:
+        handoff.write(sample.sample, NUCLEAR_MATCHING, made.matching.table)
+        attributes["matching"] = made.matching.counts()
+    handoff.write_attributes(sample.sample, attributes)
+    for compartment, count in made.uncertified.items():
+        if count:
+            logger.warning("sample %s: %d blocks of %s could not be certified", sample.sample, count, compartment)
+    timings.add(sample.sample, "postprocess", made.seconds, pixels=made.pixels)
+
+
+def _blocks(
+    labels: Readable, shape: tuple[int, int], chunks: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Blocks of one chunk each, with their first pixel."""
+    for core in BlockGrid(shape, max(chunks)).cores():
+        yield (core.y0, core.x0), np.asarray(labels[core.slices], np.uint32)

@@ -3,12 +3,68 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from cellbatch.postprocessing.blocks import Readable
 
-def resize_labels(labels: NDArray[np.integer], shape: tuple[int, int]) -> NDArray[np.integer]:
-    """Nearest-neighbour resize of a label image.
+
+class ResizedLabels:
+    """Nearest-neighbour view of a label image at another size, computed for each rectangle that is asked for.
 
     Row or column ``i`` shows the source's ``floor(i * (1 / (n_out / n_in)))``, in double and in this order, at most
     the last one.
+
+    Parameters
+    ----------
+    labels : array-like with shape and slices, shape (Y, X), integers
+    shape : (int, int)
+        Wanted height and width in px.
+
+    Attributes
+    ----------
+    shape, dtype
+        Of an array.
+    loses_labels : bool
+        Whether an axis shrinks, so that a label may be left without a pixel.
+
+    Raises
+    ------
+    ValueError
+        If the labels are not (Y, X) with at least one px, or `shape` is less than 1 px.
+
+    References
+    ----------
+    Equal to OpenCV's INTER_NEAREST, with which DeepCell 0.12.10 brings labels back to image size.
+
+    Examples
+    --------
+    >>> ResizedLabels(np.array([[1, 2]], np.uint32), (2, 4))[0:2, 1:3].tolist()
+    [[1, 2], [1, 2]]
+    """
+
+    def __init__(self, labels: Readable, shape: tuple[int, int]) -> None:
+        if len(labels.shape) != 2 or 0 in labels.shape:
+            raise ValueError(f"expected labels of shape (Y, X), found shape {labels.shape}")
+        if len(shape) != 2 or min(shape) < 1:
+            raise ValueError(f"expected a height and width of at least 1 px, found {shape}")
+        self.shape = (int(shape[0]), int(shape[1]))
+        self.dtype = np.asarray(labels[0:1, 0:1]).dtype
+        self.loses_labels = any(n_out < n_in for n_in, n_out in zip(labels.shape, shape, strict=True))
+        self._labels = labels
+        self._rows, self._columns = (_nearest(n_in, n_out) for n_in, n_out in zip(labels.shape, shape, strict=True))
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.integer]:
+        """Labels of a rectangle, of the source's dtype."""
+        rows, columns = self._rows[key[0]], self._columns[key[1]]
+        if not (len(rows) and len(columns)):
+            return np.zeros((len(rows), len(columns)), self.dtype)
+        y0, x0 = int(rows[0]), int(columns[0])
+        source = np.asarray(self._labels[y0 : int(rows[-1]) + 1, x0 : int(columns[-1]) + 1])
+        if source.shape == (len(rows), len(columns)):
+            return source
+        return source.take(rows - y0, axis=0).take(columns - x0, axis=1)
+
+
+def resize_labels(labels: NDArray[np.integer], shape: tuple[int, int]) -> NDArray[np.integer]:
+    """Nearest-neighbour resize of a whole label image; see ``ResizedLabels``.
 
     Parameters
     ----------
@@ -28,10 +84,6 @@ def resize_labels(labels: NDArray[np.integer], shape: tuple[int, int]) -> NDArra
     ValueError
         If the labels are not (Y, X) with at least one px, or `shape` is less than 1 px.
 
-    References
-    ----------
-    Equal to OpenCV's INTER_NEAREST, with which DeepCell 0.12.10 brings labels back to image size.
-
     Examples
     --------
     >>> resize_labels(np.array([[1, 2]], np.uint32), (2, 4)).tolist()
@@ -39,12 +91,7 @@ def resize_labels(labels: NDArray[np.integer], shape: tuple[int, int]) -> NDArra
     """
     if labels.dtype.kind not in "iu":
         raise TypeError(f"expected integer labels, found dtype {labels.dtype}")
-    if labels.ndim != 2 or 0 in labels.shape:
-        raise ValueError(f"expected labels of shape (Y, X), found shape {labels.shape}")
-    if len(shape) != 2 or min(shape) < 1:
-        raise ValueError(f"expected a height and width of at least 1 px, found {shape}")
-    rows, columns = (_nearest(n_in, n_out) for n_in, n_out in zip(labels.shape, shape, strict=True))
-    return labels.take(rows, axis=0).take(columns, axis=1)
+    return ResizedLabels(labels, shape)[:, :]
 
 
 def _nearest(n_in: int, n_out: int) -> NDArray[np.intp]:

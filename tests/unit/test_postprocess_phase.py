@@ -1,0 +1,160 @@
+"""POSTPROCESS_LABELS on maps that are made here."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+
+from cellbatch.errors import InputError
+from cellbatch.io.handoffs import HandoffReader, HandoffWriter
+from cellbatch.io.labels import read_labels
+from cellbatch.phases.loaded_model import HEAD_NAMES
+from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
+from cellbatch.phases.prepare_model import find_model
+from cellbatch.postprocessing.blocks import BlockOptions
+from cellbatch.spec import COMPARTMENTS, Batch, ImageSource, SampleSpec
+from tests.labels_equal import assert_contiguous, assert_labels_equal
+
+NAMES = (*COMPARTMENTS, "nuclear_matched")
+
+
+def _maps(shape, seed):
+    """Bumps of some px: an inner distance and an interior."""
+    noise = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    bumps = ndimage.gaussian_filter(noise, 5)
+    bumps /= bumps.std()
+    return bumps, (bumps + 0.3).astype(np.float32)
+
+
+def _sample(name, shape, mpp):
+    return SampleSpec(name, (ImageSource("image", 1),), shape, mpp, "0", "1", ("a", "b"), "uint16")
+
+
+def _write_heads(path, samples):
+    with HandoffWriter(path) as heads:
+        for name, shape in samples.items():
+            for i, compartment in enumerate(COMPARTMENTS):
+                for head, values in zip(HEAD_NAMES, _maps(shape, i), strict=True):
+                    heads.write(name, f"{compartment}_{head}", values)
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory):
+    """One image at the model's resolution, one that was coarser and one that was finer."""
+    path = tmp_path_factory.mktemp("heads") / "b.heads.zip"
+    _write_heads(path, {"same": (1100, 700), "coarse": (1100, 700), "fine": (400, 300)})
+    batch = Batch(
+        "b",
+        (
+            _sample("same", (1100, 700), 0.5),
+            _sample("coarse", (275, 175), 2.0),
+            _sample("fine", (1001, 750), 0.2),
+        ),
+    )
+    return path, batch
+
+
+def _run(heads, folder, **options):
+    folder.mkdir()
+    path, batch = heads
+    output = LabelFiles(folder / "labels", folder / "b.labels.zip")
+    timings = postprocess_labels(batch, path, find_model("demo"), output, **options)
+    return output, timings
+
+
+def test_block_by_block_and_in_memory_give_the_same_files(heads, tmp_path, monkeypatch):
+    whole, _ = _run(heads, tmp_path / "whole")
+    monkeypatch.setattr("cellbatch.phases.postprocess_labels.IN_MEMORY_PX", 1)
+    for threads in (1, 2):
+        blocks, timings = _run(heads, tmp_path / f"blocks{threads}", processes=threads)
+        files = sorted(path.name for path in whole.folder.iterdir())
+        assert files == sorted(f"{s}.{n}.ome.tif" for s in ("same", "coarse", "fine") for n in NAMES)
+        for name in files:
+            assert (blocks.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
+        assert blocks.handoff.read_bytes() == whole.handoff.read_bytes()
+        assert [row["sample"] for row in timings.rows()] == ["same", "coarse", "fine"]
+
+
+def test_the_handoff_holds_what_the_files_hold(heads, tmp_path):
+    output, _ = _run(heads, tmp_path / "out")
+    with HandoffReader(output.handoff) as handoff:
+        for sample in ("same", "coarse", "fine"):
+            labels = {name: handoff.read(sample, name) for name in NAMES}
+            for name, values in labels.items():
+                assert_labels_equal(read_labels(output.folder / f"{sample}.{name}.ome.tif"), values)
+            for compartment in COMPARTMENTS:
+                assert_contiguous(labels[compartment])
+                assert labels[compartment].max() > 100
+            table = handoff.read(sample, "nuclear_matching")
+            assert (table.dtype, table.shape) == (np.uint32, (labels["nuclear"].max(), 3))
+            assert_labels_equal(
+                np.append(0, table[:, 1]).astype(np.uint32)[labels["nuclear"]], labels["nuclear_matched"]
+            )
+            for nucleus, cell, overlap in table[table[:, 1] > 0][:20]:
+                is_nucleus = labels["nuclear"] == nucleus
+                inside = np.count_nonzero(is_nucleus & (labels["whole_cell"] == cell))
+                assert overlap == inside >= is_nucleus.sum() / 2
+            attributes = handoff.attributes(sample)
+            assert attributes["uncertified_blocks"] == {"whole_cell": 0, "nuclear": 0}
+            counts = attributes["matching"]
+            assert counts["nuclei"] == len(table)
+            assert counts["orphan_nuclei"] == np.count_nonzero(table[:, 1] == 0)
+            cells = sum(
+                counts[f"cells_{kind}"] for kind in ("without_nucleus", "with_one_nucleus", "with_several_nuclei")
+            )
+            assert cells == counts["cells"] == labels["whole_cell"].max()
+
+
+def test_one_compartment_has_no_matches(heads, tmp_path):
+    output, _ = _run(heads, tmp_path / "out", compartment="nuclear")
+    with HandoffReader(output.handoff) as handoff:
+        assert handoff.names("same") == ("nuclear",)
+        assert handoff.attributes("same") == {"uncertified_blocks": {"nuclear": 0}}
+
+
+def test_label_files_may_be_left_out(heads, tmp_path):
+    path, batch = heads
+    output = LabelFiles(tmp_path / "labels", tmp_path / "b.labels.zip", is_tiff_wanted=False)
+    postprocess_labels(batch, path, find_model("demo"), output)
+    assert list(output.folder.iterdir()) == []
+    with HandoffReader(output.handoff) as handoff:
+        assert "nuclear_matched" in handoff.names("same")
+
+
+def test_a_tie_over_a_large_image_names_sample_and_file(tmp_path, monkeypatch):
+    """Quantised maps without smoothing hang on ties, and this image may not be done at once."""
+    monkeypatch.setattr("cellbatch.phases.postprocess_labels.IN_MEMORY_PX", 1)
+    limited = partial(BlockOptions, whole_image_px=1)
+    monkeypatch.setattr("cellbatch.phases.postprocess_labels.BlockOptions", limited)
+    path = tmp_path / "b.heads.zip"
+    rng = np.random.default_rng(0)
+    with HandoffWriter(path) as heads:
+        for compartment in COMPARTMENTS:
+            for head in HEAD_NAMES:
+                heads.write("tied", f"{compartment}_{head}", rng.integers(0, 4, (300, 300)).astype(np.float32))
+    batch = Batch("b", (_sample("tied", (300, 300), 0.5),))
+    with pytest.raises(InputError, match=r"sample tied: whole_cell maps in b.heads.zip: .*exact ties.*interior_smooth"):
+        postprocess_labels(
+            batch,
+            path,
+            find_model("demo"),
+            LabelFiles(tmp_path / "labels", tmp_path / "b.labels.zip"),
+            overrides={"interior_smooth": 0},
+        )
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["b.heads.zip"]
+
+
+def test_a_pyramid_is_written_from_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr("cellbatch.phases.postprocess_labels.IN_MEMORY_PX", 1)
+    monkeypatch.setattr("cellbatch.io.labels.PYRAMID_ABOVE", 1000)
+    path = tmp_path / "b.heads.zip"
+    _write_heads(path, {"tall": (2500, 100)})
+    output = LabelFiles(tmp_path / "labels", tmp_path / "b.labels.zip")
+    postprocess_labels(Batch("b", (_sample("tall", (2500, 100), 0.5),)), path, find_model("demo"), output)
+    with tifffile.TiffFile(output.folder / "tall.nuclear_matched.ome.tif") as tif:
+        levels = [level.asarray() for level in tif.series[0].levels]
+    assert [level.shape for level in levels] == [(2500, 100), (1250, 50), (625, 25)]
+    assert_labels_equal(levels[2], levels[0][::4, ::4])
+    assert levels[0].max() > 50
