@@ -1,7 +1,7 @@
 #!/usr/bin/env nextflow
 // cellbatch: DeepCell segmentation, from a samplesheet to labels, tables and a report
 
-include { codeOf; entriesOf; modelFolder; stageRows } from './subworkflows/local/launch/main'
+include { codeOf; entriesOf; modelFolder; remarksOf; stageRows } from './subworkflows/local/launch/main'
 include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
 include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
 include { PREPROCESS_IMAGES  } from './modules/local/preprocess_images/main'
@@ -37,6 +37,8 @@ workflow {
         codeOf(projectDir, 'plan_batches'),
         launch,
     )
+
+    PLAN_BATCHES.out.plan.subscribe { plan -> remarksOf(plan).each { remark -> log.warn(remark) } }
 
     // each record travels as a value, so that a task depends on its own batch only; the classic parser gives plain
     // maps, which several operators may read at once

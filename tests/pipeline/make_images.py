@@ -49,7 +49,7 @@ def make_faults(folder: Path) -> None:
 def make_names(folder: Path) -> None:
     """File names that shells and globs would take apart, a BOM, CRLF, a quoted recipe and an extra column."""
     names = ["[a] *.ome.tif", "it's $(touch pwned) `id`.ome.tif", 'Ω é " &.ome.tif']
-    rows = ["patient,sample,image,nuclear_channel,membrane_channel"]
+    rows = ["patient,sample,image,nuclear_channel,membrane_channel,pixel_size"]
     for i, name in enumerate(names):
         write_image(folder / name, i, **MPP)
         quoted = name.replace('"', '""')

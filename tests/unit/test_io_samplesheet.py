@@ -8,7 +8,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from cellbatch.errors import InputError
-from cellbatch.io.samplesheet import COLUMNS, Row, check_file_name, read_samplesheet
+from cellbatch.io.file_names import check_file_name
+from cellbatch.io.samplesheet import COLUMNS, Row, parse_samplesheet, read_samplesheet
 from cellbatch.io.schemas import load_schema
 from cellbatch.spec import SAMPLE_NAME
 
@@ -152,6 +153,13 @@ def test_sheets_that_cannot_be_understood(tmp_path: Path, text: str | bytes, mes
 def test_trailing_commas_and_own_columns_are_fine(tmp_path: Path) -> None:
     rows = read_samplesheet(write(tmp_path, "sample,image,image_id,day,,\na,x.tif,7,1,,\n"))
     assert rows[0].columns == {"image_id": "7", "day": "1"}
+
+
+def test_a_column_that_is_nearly_a_known_one_is_remarked_on(tmp_path: Path) -> None:
+    sheet = parse_samplesheet(write(tmp_path, "sample,image,pixel_size,nuclear,donor,image_id\na,x.tif,0.5,0,7,1\n"))
+    assert [text.split("'")[1] for text in sheet.remarks] == ["pixel_size", "nuclear"]
+    assert [text.split("'")[3] for text in sheet.remarks] == ["image_mpp", "nuclear_image"]
+    assert sheet.rows[0].columns == {"pixel_size": "0.5", "nuclear": "0", "donor": "7", "image_id": "1"}
 
 
 def test_absent_sheet(tmp_path: Path) -> None:

@@ -178,12 +178,20 @@ def test_all_faults_are_told_at_once(launch, tmp_path):
     launch.add("fine,good.ome.tif,,,DAPI,CD45,")
     with pytest.raises(InputError) as caught:
         launch.plan()
-    lines = str(caught.value).splitlines()
+    title, *lines = str(caught.value).splitlines()
+    assert title.endswith("6 faults in the samplesheet:")
     assert len(lines) == 6
     for line, sample, told in zip(
         lines,
         ["missing", "near_miss", "no_mpp", "no_membrane", "truncated", "shapes"],
-        ["no file 'missing.tif'", "did you mean 'DAPI'", "--image_mpp", "'none' for a blank one", "truncated", "px"],
+        [
+            "column image: no file 'missing.tif'",
+            "column nuclear_channel: no channel 'dapi_'; did you mean 'DAPI'",
+            "column image_mpp: the pixel size is not known",
+            "column membrane_channel: which",
+            "column image: truncated.ome.tif: the chain of pages leads to byte",
+            "column membrane_image: the nuclear image is",
+        ],
         strict=True,
     ):
         assert f"sample {sample}" in line

@@ -7,7 +7,7 @@ import difflib
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,39 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from cellbatch.errors import InputError
+from cellbatch.io.file_names import CONTROL, file_name_fault
 from cellbatch.io.schemas import load_schema
 
 PATH_COLUMNS = ("image", "nuclear_image", "membrane_image")
 COLUMNS = ("sample", *PATH_COLUMNS, "nuclear_channel", "membrane_channel", "image_mpp")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-BRACES = re.compile(r"[{}]")
+# How alike a column's name must be to a known one to be refused as misspelt, and to be remarked on.
 NEAR = 0.88
+REMARKED = 0.7
+SIZE_WORDS = re.compile(r"mpp|micron|pixel_?size|um_per|per_pixel")
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One thing that is wrong with a samplesheet, with the place and the remedy.
+
+    Attributes
+    ----------
+    row : line of the samplesheet, the header being line 1
+    column : empty where the whole row is meant
+    text : the value found, what is wrong with it, and what to do
+    sample : name of the sample where that is settled
+    """
+
+    row: int
+    column: str
+    text: str
+    sample: str = ""
+
+    def __str__(self) -> str:
+        """Row, sample, column and what is wrong, on one line."""
+        sample = f", sample {self.sample}" if self.sample else ""
+        column = f", column {self.column}" if self.column else ""
+        return f"row {self.row}{sample}{column}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +59,7 @@ class Row:
     number : line of the samplesheet, the header being line 1
     image_mpp : µm per px, ``None`` where empty
     columns : the columns that the pipeline does not know
+    cells : every cell of the row as it was written
     """
 
     number: int
@@ -44,6 +71,16 @@ class Row:
     membrane_channel: str = ""
     image_mpp: float | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    cells: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A samplesheet as it was read: its rows, what is wrong with them, and what deserves a remark."""
+
+    rows: list[Row]
+    faults: list[Fault]
+    remarks: list[str]
 
 
 def read_samplesheet(path: Path) -> list[Row]:
@@ -63,13 +100,36 @@ def read_samplesheet(path: Path) -> list[Row]:
     InputError
         with every fault of the sheet: row, column, value and remedy
     """
+    sheet = parse_samplesheet(path)
+    if sheet.faults:
+        raise InputError(list_faults(path, sheet.faults))
+    return sheet.rows
+
+
+def parse_samplesheet(path: Path) -> Sheet:
+    """Read a samplesheet and collect its faults instead of raising them.
+
+    Parameters
+    ----------
+    path : as for ``read_samplesheet``
+
+    Returns
+    -------
+    Sheet
+        all rows, those with faults too; columns that look like misspelt known ones are among the remarks
+
+    Raises
+    ------
+    InputError
+        if the sheet has no rows, or a header that leaves open what its columns are
+    """
     table = list(_read_cells(path))
     if not table:
         raise InputError(f"{path}: the samplesheet is empty; expected a header with the columns {', '.join(COLUMNS)}")
     header = _checked_header(path, table[0][1])
     if len(table) == 1:
         raise InputError(f"{path}: the samplesheet has a header and no rows; add one row per sample")
-    faults: list[str] = []
+    faults: list[Fault] = []
     rows = []
     validator = Draft202012Validator(load_schema("schema_input.json")["items"])
     for number, cells in table[1:]:
@@ -78,42 +138,19 @@ def read_samplesheet(path: Path) -> list[Row]:
         record: dict[str, Any] = {name: text for name, text in values.items() if text}
         if mpp is not None:
             record["image_mpp"] = mpp
-        found = [_schema_fault(number, error, values) for error in validator.iter_errors(record)]
-        found += _row_faults(number, values)
-        faults += found
-        values.pop("image_mpp", None)
-        rows.append(Row(number, image_mpp=mpp, columns=extra, **{"sample": "", **values}))
+        faults += [_schema_fault(number, error, values) for error in validator.iter_errors(record)]
+        faults += _row_faults(number, values)
+        named = {name: text for name, text in values.items() if name != "image_mpp"}
+        rows.append(Row(number, image_mpp=mpp, columns=extra, cells=values | extra, **{"sample": "", **named}))
     faults += _repeated_samples(rows)
-    if faults:
-        listed = "\n".join(f"  {fault}" for fault in sorted(faults, key=_fault_row))
-        raise InputError(f"{path}: {len(faults)} fault{'s' * (len(faults) > 1)} in the samplesheet:\n{listed}")
-    return rows
+    return Sheet(rows, sorted(faults, key=lambda fault: fault.row), _remarks(header))
 
 
-def check_file_name(name: str) -> None:
-    """Refuse paths that cannot be staged safely: braces and control characters.
-
-    Brackets, spaces, quotes, dollar signs, asterisks and any alphabet are fine.
-
-    Raises
-    ------
-    InputError
-        naming the character
-    """
-    fault = _path_fault(name)
-    if fault:
-        raise InputError(f"{name!r} {fault}")
-
-
-def _path_fault(name: str) -> str:
-    """Say what is wrong with a path; empty if nothing is."""
-    control = CONTROL.search(name)
-    if control:
-        return f"holds the control character {control.group()!r}, which breaks staging; rename the file"
-    brace = BRACES.search(name)
-    if brace:
-        return f"holds {brace.group()!r}, which Nextflow takes for a pattern; rename the file or folder"
-    return ""
+def list_faults(path: Path, faults: Iterable[Fault]) -> str:
+    """Put all faults of a samplesheet into one message, a line each, in the order of rows."""
+    found = sorted(faults, key=lambda fault: fault.row)
+    listed = "\n".join(f"  {fault}" for fault in found)
+    return f"{path}: {len(found)} fault{'s' * (len(found) > 1)} in the samplesheet:\n{listed}"
 
 
 def _read_cells(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -151,11 +188,8 @@ def _checked_header(path: Path, cells: list[str]) -> list[str]:
             faults.append(f"column {name!r} has no usable name; name it or delete it")
         elif cells.count(name) > 1:
             faults.append(f"column {name!r} occurs {cells.count(name)} times; keep one")
-        elif name not in COLUMNS:
-            folded = re.sub(r"[\s-]+", "_", name.casefold())
-            near = difflib.get_close_matches(folded, COLUMNS, 1, NEAR)
-            if near:
-                faults.append(f"column {name!r} is unknown; did you mean {near[0]!r}? Rename it")
+        elif name not in COLUMNS and _nearest(name, NEAR):
+            faults.append(f"column {name!r} is unknown; did you mean {_nearest(name, NEAR)!r}? Rename it")
     if "sample" not in cells and not any("'sample'" in fault for fault in faults):
         faults.append(f"column 'sample' is missing; the header is {', '.join(cells)}")
     if faults:
@@ -164,20 +198,36 @@ def _checked_header(path: Path, cells: list[str]) -> list[str]:
     return cells
 
 
+def _nearest(name: str, likeness: float) -> str:
+    """Known column that a name is like; empty if there is none."""
+    folded = re.sub(r"[\s-]+", "_", name.casefold())
+    if likeness == REMARKED and SIZE_WORDS.search(folded):
+        return "image_mpp"
+    return "".join(difflib.get_close_matches(folded, COLUMNS, 1, likeness))
+
+
+def _remarks(header: list[str]) -> list[str]:
+    """Unknown columns that may be meant for known ones; they stay the user's own."""
+    return [
+        f"samplesheet column {name!r} is not one that the pipeline reads, and travels along as your own; "
+        f"rename it if {near!r} was meant"
+        for name in header
+        if name not in COLUMNS and (near := _nearest(name, REMARKED)) and near not in header
+    ]
+
+
 def _named_cells(
-    number: int, header: list[str], cells: list[str], faults: list[str]
+    number: int, header: list[str], cells: list[str], faults: list[Fault]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Known and unknown columns of a row; absent cells at its end are empty."""
     if any(cells[len(header) :]):
-        faults.append(
-            f"row {number}: {len(cells)} cells under {len(header)} columns ({cells[len(header)]!r} is too many); "
-            "put cells that hold commas in double quotes"
-        )
+        text = f"{len(cells)} cells under {len(header)} columns ({cells[len(header)]!r} is too many)"
+        faults.append(Fault(number, "", f"{text}; put cells that hold commas in double quotes"))
     padded = cells[: len(header)] + [""] * (len(header) - len(cells))
     named = dict(zip(header, padded, strict=True))
     for name, text in named.items():
         if name not in PATH_COLUMNS and CONTROL.search(text):
-            faults.append(f"row {number}, column {name}: {text!r} holds a line break or control character; remove it")
+            faults.append(Fault(number, name, f"{text!r} holds a line break or control character; remove it"))
     known = {name: text for name, text in named.items() if name in COLUMNS}
     return known, {name: text for name, text in named.items() if name not in COLUMNS}
 
@@ -191,53 +241,42 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _schema_fault(number: int, error: Any, values: Mapping[str, str]) -> str:
+def _schema_fault(number: int, error: Any, values: Mapping[str, str]) -> Fault:
     """Put a schema error into the words of the user's table."""
     if error.validator == "required":
-        return f"row {number}, column sample: is empty; give every row a name"
+        return Fault(number, "sample", "is empty; give every row a name")
     column = str(error.absolute_path[0]) if error.absolute_path else "?"
     written = values.get(column, error.instance)
     remedy = error.schema.get("errorMessage", error.message)
-    return f"row {number}, column {column}: {written!r}: {remedy}"
+    return Fault(number, column, f"{written!r}: {remedy}")
 
 
-def _row_faults(number: int, values: Mapping[str, str]) -> list[str]:
+def _row_faults(number: int, values: Mapping[str, str]) -> list[Fault]:
     """Rules over several cells of a row, and over paths."""
     faults = []
     image, nuclear, membrane = (values.get(name, "") for name in PATH_COLUMNS)
     if image and (nuclear or membrane):
-        faults.append(
-            f"row {number}, column image: {image!r} stands beside nuclear_image or membrane_image; "
-            "give one file in image, or one per channel in the other two"
-        )
+        text = f"{image!r} stands beside nuclear_image or membrane_image"
+        faults.append(Fault(number, "image", f"{text}; give one file in image, or one per channel in the other two"))
     elif membrane and not nuclear:
-        faults.append(
-            f"row {number}, column nuclear_image: is empty while membrane_image is {membrane!r}; give the nuclear file"
-        )
+        text = f"is empty while membrane_image is {membrane!r}; give the nuclear file"
+        faults.append(Fault(number, "nuclear_image", text))
     elif not image and not nuclear:
-        faults.append(f"row {number}, column image: is empty; give a file in image or in nuclear_image")
+        faults.append(Fault(number, "image", "is empty; give a file in image or in nuclear_image"))
     for name in PATH_COLUMNS:
-        fault = _path_fault(values.get(name, ""))
+        fault = file_name_fault(values.get(name, ""))
         if fault:
-            faults.append(f"row {number}, column {name}: {values[name]!r} {fault}")
+            faults.append(Fault(number, name, f"{values[name]!r} {fault}"))
     return faults
 
 
-def _repeated_samples(rows: list[Row]) -> list[str]:
+def _repeated_samples(rows: list[Row]) -> list[Fault]:
     """Names that occur again, ignoring case: they would share file names."""
     first: dict[str, Row] = {}
     faults = []
     for row in rows:
         earlier = first.setdefault(row.sample.casefold(), row)
         if row.sample and earlier is not row:
-            faults.append(
-                f"row {row.number}, column sample: {row.sample!r} is already the name of row {earlier.number} "
-                "(case does not count); rename one"
-            )
+            text = f"{row.sample!r} is already the name of row {earlier.number} (case does not count); rename one"
+            faults.append(Fault(row.number, "sample", text))
     return faults
-
-
-def _fault_row(fault: str) -> int:
-    """Row number at the head of a message, for sorting."""
-    match = re.match(r"row (\d+)", fault)
-    return int(match.group(1)) if match else 0

@@ -1,35 +1,24 @@
-"""Rows of the samplesheet become samples: every file's header read, every channel and pixel size settled."""
+"""One row of the samplesheet becomes samples: every file's header read, every channel and pixel size settled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from cellbatch.errors import InputError
-from cellbatch.geometry.scale import model_shape
+from cellbatch.io.file_names import check_file_name
 from cellbatch.io.folders import is_collection
-from cellbatch.io.samplesheet import Row, check_file_name
+from cellbatch.io.samplesheet import Fault, Row
+from cellbatch.phases.settle_samples import Fallbacks, settle_sample
 from cellbatch.phases.sources import open_collection, open_source, staged_path
-from cellbatch.preprocessing.channels import resolve_recipe
 from cellbatch.spec import SAMPLE_NAME, ImageHeader, ImageSource, SampleSpec
 
 ROLES = {"image": "image", "nuclear_image": "nuclear", "membrane_image": "membrane"}
-BLANK = "none"
-# pixel sizes of two files that differ by more contradict each other
-MPP_TOLERANCE = 0.01
-
-
-@dataclass(frozen=True)
-class Fallbacks:
-    """Parameters that stand in for empty cells, and whether the run needs a membrane at all."""
-
-    image_mpp: float | None = None
-    nuclear_channel: str = ""
-    membrane_channel: str = ""
-    needs_membrane: bool = True
-    model_mpp: float = 0.5
+COLUMN_OF = {role: column for column, role in ROLES.items()}
 
 
 @dataclass(frozen=True)
@@ -37,7 +26,7 @@ class StagedFile:
     """What the launch saw of one path cell.
 
     ``state`` is ``staged``, ``missing`` or ``refused``; ``entries`` lists, for a folder, each file's relative path,
-    size in bytes and modification time.
+    size in bytes and modification time; ``uri`` is where the file lies.
     """
 
     column: str
@@ -45,20 +34,27 @@ class StagedFile:
     state: str
     position: int = 0
     entries: tuple[tuple[str, int, int], ...] = ()
+    uri: str = ""
 
 
 @dataclass
 class CheckedRow:
-    """One row with its samples, or with what is wrong with it; ``not_read`` names a folder's files of other kinds."""
+    """One row with its samples, and with what is wrong or odd about it.
+
+    ``not_read`` names a folder's files of other kinds; ``remarks`` are pairs of sample and text.
+    """
 
     row: Row
     files: Sequence[StagedFile]
     samples: list[SampleSpec] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     not_read: list[str] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
 
 
-def check_row(row: Row, files: Sequence[StagedFile], images: Path, fallbacks: Fallbacks) -> CheckedRow:
+def check_row(
+    row: Row, files: Sequence[StagedFile], images: Path, fallbacks: Fallbacks, known: Iterable[Fault] = ()
+) -> CheckedRow:
     """Open the headers of one row and settle its samples.
 
     Parameters
@@ -67,31 +63,104 @@ def check_row(row: Row, files: Sequence[StagedFile], images: Path, fallbacks: Fa
     files : its path cells, as the launch saw them
     images : folder with the staged inputs
     fallbacks : stand in for empty cells
+    known : faults of this row that the samplesheet itself showed; their columns are not looked at again
 
     Returns
     -------
     CheckedRow
         With faults instead of an exception, so that one report can name them all.
     """
-    checked = CheckedRow(row, files)
-    checked.faults.extend(fault for file in files for fault in _check_staged(row, file))
-    if checked.faults:
+    checked = CheckedRow(row, files, faults=list(known))
+    faulty = {fault.column for fault in checked.faults}
+    staging = [fault for file in files if file.column not in faulty for fault in _check_staged(row, file)]
+    checked.faults += staging
+    if staging or not files or faulty & ({""} | set(ROLES)):
         return checked
-    where = f"row {row.number}, sample {row.sample}, {', '.join(file.path for file in files)}"
+    words = {str(staged_path(images, file.position)): file.path for file in files}
     try:
         expanded = list(_expand(row, files, images))
     except InputError as error:
-        checked.faults.append(f"{where}: {error}")
+        checked.faults.append(Fault(row.number, files[0].column, _in_users_words(str(error), words), row.sample))
         return checked
+    if "image_mpp" in faulty:
+        row = replace(row, image_mpp=None)
     members = [sources[0].member for _, sources in expanded]
     checked.not_read = _files_not_read(files, members) if members[0] else []
     for sample, sources in expanded:
-        try:
-            checked.samples.append(_settle(row, sample, sources, images, fallbacks))
-        except ValueError as error:  # an InputError is one, too
-            checked.faults.append(f"{where}: {error}")
-    checked.samples = [replace(sample, fingerprint=fingerprint(sample, files)) for sample in checked.samples]
+        with _warnings(sample, words, checked.remarks):
+            spec, faults, remark = _settle(row, sample, sources, images, fallbacks)
+        found = [Fault(row.number, column, _in_users_words(text, words), sample) for column, text in faults]
+        found = [fault for fault in found if fault.column not in faulty]
+        checked.faults += found
+        if remark:
+            checked.remarks.append((sample, remark))
+        if spec is not None and not found and not faulty:
+            checked.samples.append(replace(spec, fingerprint=fingerprint(spec, files)))
     return checked
+
+
+def _settle(
+    row: Row, sample: str, sources: tuple[ImageSource, ...], images: Path, fallbacks: Fallbacks
+) -> tuple[SampleSpec | None, list[tuple[str, str]], str]:
+    """One sample with its shape, pixel size and channels; else columns and messages of its faults, and a remark."""
+    headers: dict[str, ImageHeader] = {}
+    faults: list[tuple[str, str]] = []
+    for source in sources:
+        try:
+            with open_source(images, source) as reader:
+                headers[source.role] = reader.header
+        except InputError as error:
+            faults.append((COLUMN_OF[source.role], str(error)))
+    if faults:
+        return None, faults, ""
+    settled, faults = settle_sample(row, headers, fallbacks)
+    if settled is None:
+        return None, faults, ""
+    first = next(iter(headers.values()))
+    spec = SampleSpec(
+        sample=sample,
+        sources=sources,
+        shape=first.shape[1:],
+        image_mpp=settled.image_mpp,
+        nuclear=settled.nuclear,
+        membrane=settled.membrane,
+        channel_names=tuple(name for header in _named(headers) for name in header),
+        dtype=first.dtype,
+        columns=row.columns,
+    )
+    return spec, [], settled.remark
+
+
+class _Remarks(logging.Handler):
+    """Keeps the warnings that readers give."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one message."""
+        self.texts.append(record.getMessage())
+
+
+@contextmanager
+def _warnings(sample: str, words: Mapping[str, str], remarks: list[tuple[str, str]]) -> Iterator[None]:
+    """Add what the readers warn of meanwhile to ``remarks``: the log of a task that ends well is seen by nobody."""
+    handler = _Remarks()
+    logger = logging.getLogger("cellbatch.io")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        remarks.extend((sample, _in_users_words(text, words)) for text in handler.texts)
+
+
+def _in_users_words(text: str, words: Mapping[str, str]) -> str:
+    """Replace the paths of staged files by those that the user wrote."""
+    for staged, written in words.items():
+        text = text.replace(staged, written)
+    return text
 
 
 def fingerprint(sample: SampleSpec, files: Sequence[StagedFile]) -> str:
@@ -106,18 +175,19 @@ def fingerprint(sample: SampleSpec, files: Sequence[StagedFile]) -> str:
     return sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16] if lines else ""
 
 
-def _check_staged(row: Row, file: StagedFile) -> Iterator[str]:
+def _check_staged(row: Row, file: StagedFile) -> Iterator[Fault]:
     """Say what is wrong with a path before anything is opened."""
-    where = f"row {row.number}, sample {row.sample}, column {file.column}"
+    text = ""
     try:
         check_file_name(file.path)
     except InputError as error:
-        yield f"{where}: {error}"
-        return
-    if file.state == "refused":
-        yield f"{where}: {file.path!r} stands in a folder whose name holds braces or control characters; rename it"
-    elif file.state != "staged":
-        yield f"{where}: no file {file.path!r}; correct the path (relative ones count from the samplesheet's folder)"
+        text = str(error)
+    if not text and file.state == "refused":
+        text = f"{file.path!r} stands in a folder whose name holds braces or control characters; rename it"
+    elif not text and file.state != "staged":
+        text = f"no file {file.path!r}; correct the path (relative ones count from the samplesheet's folder)"
+    if text:
+        yield Fault(row.number, file.column, text, row.sample)
 
 
 def _expand(row: Row, files: Sequence[StagedFile], images: Path) -> Iterator[tuple[str, tuple[ImageSource, ...]]]:
@@ -155,90 +225,8 @@ def _stem(member: str) -> str:
     return PurePosixPath(name).stem
 
 
-def _settle(row: Row, sample: str, sources: tuple[ImageSource, ...], images: Path, fallbacks: Fallbacks) -> SampleSpec:
-    """One sample with its shape, pixel size and channels."""
-    headers: dict[str, ImageHeader] = {}
-    for source in sources:
-        with open_source(images, source) as reader:
-            headers[source.role] = reader.header
-    shapes = {role: header.shape[1:] for role, header in headers.items()}
-    if len(set(shapes.values())) > 1:
-        raise InputError(f"the nuclear image is {shapes['nuclear']} px and the membrane image {shapes['membrane']} px")
-    first = next(iter(headers.values()))
-    image_mpp = _settle_mpp(row, headers, fallbacks)
-    model_shape(first.shape[1:], image_mpp, fallbacks.model_mpp)  # an error if no pixel is left
-    nuclear, membrane = _settle_channels(row, headers, fallbacks)
-    return SampleSpec(
-        sample=sample,
-        sources=sources,
-        shape=first.shape[1:],
-        image_mpp=image_mpp,
-        nuclear=nuclear,
-        membrane=membrane,
-        channel_names=tuple(name for header in _named(headers) for name in header),
-        dtype=first.dtype,
-        columns=row.columns,
-    )
-
-
 def _named(headers: Mapping[str, ImageHeader]) -> Iterator[tuple[str, ...]]:
     """Channel names per file; the only channel of a role's own file is called like the role when it has no name."""
     for role, header in headers.items():
         single = role != "image" and header.shape[0] == 1 and not header.channel_names[0]
         yield (role,) if single else header.channel_names
-
-
-def _settle_mpp(row: Row, headers: Mapping[str, ImageHeader], fallbacks: Fallbacks) -> float:
-    """Column, else the file's metadata, else the parameter, else an error."""
-    stated = {role: header.image_mpp for role, header in headers.items() if header.image_mpp is not None}
-    from_files = list(stated.values())
-    if row.image_mpp is None and from_files and max(from_files) > (1 + MPP_TOLERANCE) * min(from_files):
-        said = ", ".join(f"{role} {mpp} um/px" for role, mpp in stated.items())
-        raise InputError(f"the files contradict each other: {said}; fill in the column image_mpp with the right one")
-    for value in (row.image_mpp, *from_files, fallbacks.image_mpp):
-        if value is not None:
-            return value
-    raise InputError(
-        "the pixel size is not known: the column image_mpp is empty and the file does not say; "
-        "fill in image_mpp (um per pixel) or give --image_mpp"
-    )
-
-
-def _settle_channels(row: Row, headers: Mapping[str, ImageHeader], fallbacks: Fallbacks) -> tuple[str, str]:
-    """Recipes over channel indices for nucleus and membrane; the latter may be empty."""
-    if "image" not in headers:
-        wanted = row.nuclear_channel or _only(headers["nuclear"]) or fallbacks.nuclear_channel
-        nuclear = _resolve(wanted, headers["nuclear"], "nuclear_channel")
-        if "membrane" not in headers:
-            if row.membrane_channel not in ("", BLANK):
-                raise InputError(
-                    f"membrane_channel is {row.membrane_channel!r}, but membrane_image is empty; name the file, "
-                    "or put all channels into one file and name it in the column image"
-                )
-            return nuclear, ""
-        wanted = row.membrane_channel or _only(headers["membrane"]) or fallbacks.membrane_channel
-        return nuclear, _resolve(wanted, headers["membrane"], "membrane_channel")
-    header = headers["image"]
-    nuclear = row.nuclear_channel or fallbacks.nuclear_channel or _only(header)
-    membrane = row.membrane_channel or fallbacks.membrane_channel
-    if not membrane and (header.shape[0] == 1 or not fallbacks.needs_membrane):
-        membrane = BLANK
-    return _resolve(nuclear, header, "nuclear_channel"), _resolve(membrane, header, "membrane_channel")
-
-
-def _only(header: ImageHeader) -> str:
-    return "0" if header.shape[0] == 1 else ""
-
-
-def _resolve(recipe: str, header: ImageHeader, column: str) -> str:
-    """Give a recipe over indices, or an error that names the column and the channels there are."""
-    if not recipe:
-        known = ", ".join(f"{i} {name}".strip() for i, name in enumerate(header.channel_names))
-        blank = f", or {BLANK!r} for a blank one" if column == "membrane_channel" else ""
-        raise InputError(
-            f"which channel is {column}? the image has {header.shape[0]}: {known}; "
-            f"fill in the column {column} or give --{column} (name, index or recipe{blank})"
-        )
-    if recipe == BLANK and column == "membrane_channel":
-        return ""
-    return resolve_recipe(recipe, header.channel_names, header.shape[0])

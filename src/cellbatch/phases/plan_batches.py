@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cellbatch.errors import InputError
 from cellbatch.geometry.scale import model_shape
 from cellbatch.inference.engine import ENGINES
 from cellbatch.io.atomic import write_text
 from cellbatch.io.models import read_manifest
 from cellbatch.io.parameters import read_parameters
-from cellbatch.io.samplesheet import PATH_COLUMNS, Row, read_samplesheet
-from cellbatch.phases.check_samples import CheckedRow, Fallbacks, StagedFile, check_row
+from cellbatch.phases.check_samples import CheckedRow, StagedFile
+from cellbatch.phases.check_samplesheet import check_samplesheet
 from cellbatch.phases.loaded_model import check_compartment, make_grid
+from cellbatch.phases.settle_samples import Fallbacks
 from cellbatch.planning.batches import AUTO_BATCH_PIXELS, cut_batches, name_batch, weigh
 from cellbatch.planning.memory import MEMORY_MODELS, project_engine_mb, project_memory_mb
 from cellbatch.planning.volume import handoff_bytes
@@ -66,8 +66,6 @@ def plan_batches(
     """
     manifest = read_manifest(model)
     check_compartment(manifest, parameters.get("compartment") or "both")
-    rows = read_samplesheet(samplesheet)
-    files = _match_staged(rows, staged)
     fallbacks = Fallbacks(
         image_mpp=parameters.get("image_mpp"),
         nuclear_channel=_text(parameters.get("nuclear_channel")),
@@ -75,14 +73,14 @@ def plan_batches(
         model_mpp=manifest.model_mpp,
         needs_membrane="membrane" in manifest.channels and parameters.get("compartment") != "nuclear",
     )
-    checked = [check_row(row, its_files, images, fallbacks) for row, its_files in zip(rows, files, strict=True)]
-    _refuse_faults(checked)
-    planned = list(_measure(checked, manifest))
+    keep_going = bool(parameters.get("keep_going"))
+    sheet = check_samplesheet(samplesheet, staged, images, fallbacks, keep_going=keep_going)
+    planned = list(_measure(sheet.rows, manifest))
     budget = parameters.get("batch_pixels")
     batch_pixels = AUTO_BATCH_PIXELS if budget in (None, AUTO) else int(budget)
     cuts = cut_batches([p.sample.sample for p in planned], [weigh(p.model_pixels) for p in planned], batch_pixels)
     engine_mb = project_engine_mb(parameters.get("engine") or ENGINES[0], parameters.get("tile_batch") or 1)
-    batches = [_describe([planned[i] for i in cut], files, engine_mb) for cut in cuts]
+    batches = [_describe([planned[i] for i in cut], sheet.files, engine_mb) for cut in cuts]
     heads = 2 * len(manifest.selected(parameters.get("compartment") or "both"))
     plan = {
         "samples": len(planned),
@@ -95,7 +93,9 @@ def plan_batches(
             phase: max((batch["meta"]["memory"][phase] for batch in batches), default=0) for phase in MEMORY_MODELS
         },
         "handoff_bytes": handoff_bytes([p.model_pixels for p in planned], len(manifest.channels), heads),
-        "files_not_read": [f"{row.row.sample}: {name}" for row in checked for name in row.not_read],
+        "files_not_read": [f"{row.row.sample}: {name}" for row in sheet.rows for name in row.not_read],
+        "remarks": sheet.remarks,
+        "left_out": [asdict(sample) for sample in sheet.left_out],
         "model": {"name": manifest.name, "version": manifest.version, "model_mpp": manifest.model_mpp},
     }
     logger.info("%d samples in %d batches", len(planned), len(batches))
@@ -138,59 +138,15 @@ def _plan_text(plan: Mapping[str, Any]) -> str:
         f"memory, largest    {memory}\n"
         f"hand-off files     {volume}, before compression\n"
         f"files not read     {', '.join(plan['files_not_read']) or 'none'}\n"
+        + "".join(f"REMARK             {remark}\n" for remark in plan["remarks"])
+        + "".join(
+            f"LEFT OUT           {out['sample']} (row {out['row']}): {out['reason']}\n" for out in plan["left_out"]
+        )
     )
 
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
-
-
-def _match_staged(rows: Sequence[Row], staged: Sequence[Mapping[str, Any]]) -> list[list[StagedFile]]:
-    """Give the launch's view of each row, after checking that both parsers saw the same sheet."""
-    if len(rows) != len(staged):
-        raise InputError(
-            f"the samplesheet has {len(rows)} rows, but {len(staged)} were staged; "
-            "most likely a cell holds a line break: remove it"
-        )
-    files = []
-    for row, seen in zip(rows, staged, strict=True):
-        its_files = [
-            StagedFile(**{**file, "entries": tuple(tuple(entry) for entry in file.get("entries") or ())})
-            for file in seen["files"]
-        ]
-        if {column for column in PATH_COLUMNS if getattr(row, column)} != {file.column for file in its_files}:
-            raise InputError(f"row {row.number}: {', '.join(PATH_COLUMNS)} were read in two ways; retype the header")
-        for file in its_files:
-            if getattr(row, file.column) != file.path:
-                raise InputError(
-                    f"row {row.number}, column {file.column}: {getattr(row, file.column)!r} was staged as "
-                    f"{file.path!r}; quote the cell in the CSV way, without line breaks"
-                )
-        files.append(its_files)
-    return files
-
-
-def _refuse_faults(checked: Sequence[CheckedRow]) -> None:
-    """All faults in one error, and names that collide once folders are unpacked."""
-    faults = [fault for row in checked for fault in row.faults]
-    seen: dict[str, int] = {}
-    for row in checked:
-        for sample in row.samples:
-            other = seen.setdefault(sample.sample.lower(), row.row.number)
-            if other != row.row.number:
-                faults.append(
-                    f"row {row.row.number}: sample {sample.sample} has the name of one in row {other}; rename"
-                )
-    for row in checked:
-        names = [sample.sample.lower() for sample in row.samples]
-        faults.extend(
-            f"row {row.row.number}: two files of the folder become the sample {name}; rename one"
-            for name in sorted(
-                {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()
-            )
-        )
-    if faults:
-        raise InputError("\n".join(faults))
 
 
 def _measure(checked: Sequence[CheckedRow], manifest: Manifest) -> Iterator[PlannedSample]:

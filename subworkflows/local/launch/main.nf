@@ -32,12 +32,12 @@ def locate(samplesheet, path) {
     def is_absolute = path.startsWith('/') || path =~ /^[a-zA-Z][a-zA-Z0-9+.-]*:\/\//
     def unsafe = /[{}\p{Cntrl}]/
     if (path =~ unsafe || !is_absolute && samplesheet.parent.toString() =~ unsafe) {
-        return [path: path, state: 'refused', entries: []]
+        return [path: path, state: 'refused', uri: path, entries: []]
     }
     def found = is_absolute ? file(path, glob: false) : samplesheet.parent.resolve(path)
     found.exists()
-        ? [path: path, state: 'staged', entries: entriesOf(found), file: found]
-        : [path: path, state: 'missing', entries: []]
+        ? [path: path, state: 'staged', uri: found.toUriString(), entries: entriesOf(found), file: found]
+        : [path: path, state: 'missing', uri: found.toUriString(), entries: []]
 }
 
 // Relative path, size and time of every file in a folder; nothing for a plain file, which Nextflow hashes itself.
@@ -52,6 +52,12 @@ def entriesOf(path) {
         }
     }
     entries.sort { entry -> entry[0] }
+}
+
+// What the plan found odd, though no fault: contradicting pixel sizes, columns that look misspelt, samples left out.
+def remarksOf(plan) {
+    def found = new groovy.json.JsonSlurperClassic().parseText(plan.text)
+    found.remarks + found.left_out.collect { out -> "LEFT OUT: ${out.sample} (row ${out.row}): ${out.reason}".toString() }
 }
 
 // A model that ships with the pipeline, by name, or one of the user's own.

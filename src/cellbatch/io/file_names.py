@@ -1,0 +1,36 @@
+"""Names of files that can be staged: any alphabet and punctuation but braces and control characters."""
+
+from __future__ import annotations
+
+import re
+
+from cellbatch.errors import InputError
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+BRACES = re.compile(r"[{}]")
+
+
+def check_file_name(name: str) -> None:
+    """Refuse paths that cannot be staged safely: braces and control characters.
+
+    Brackets, spaces, quotes, dollar signs, asterisks and any alphabet are fine.
+
+    Raises
+    ------
+    InputError
+        naming the character
+    """
+    fault = file_name_fault(name)
+    if fault:
+        raise InputError(f"{name!r} {fault}")
+
+
+def file_name_fault(name: str) -> str:
+    """Say what is wrong with a path; empty if nothing is."""
+    control = CONTROL.search(name)
+    if control:
+        return f"holds the control character {control.group()!r}, which breaks staging; rename the file"
+    brace = BRACES.search(name)
+    if brace:
+        return f"holds {brace.group()!r}, which Nextflow takes for a pattern; rename the file or folder"
+    return ""

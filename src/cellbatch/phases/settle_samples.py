@@ -1,0 +1,173 @@
+"""What a sample's row, its files' headers and the parameters say together: pixel size and channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cellbatch.errors import InputError
+from cellbatch.geometry.scale import model_shape
+from cellbatch.io.samplesheet import Row
+from cellbatch.preprocessing.channels import resolve_recipe
+from cellbatch.spec import ImageHeader
+
+BLANK = "none"
+# pixel sizes that differ by more contradict each other
+MPP_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Fallbacks:
+    """Parameters that stand in for empty cells, and whether the run needs a membrane at all."""
+
+    image_mpp: float | None = None
+    nuclear_channel: str = ""
+    membrane_channel: str = ""
+    needs_membrane: bool = True
+    model_mpp: float = 0.5
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Pixel size and recipes of a sample; ``remark`` says where its sources contradict each other."""
+
+    image_mpp: float
+    nuclear: str
+    membrane: str
+    remark: str = ""
+
+
+def settle_sample(
+    row: Row, headers: Mapping[str, ImageHeader], fallbacks: Fallbacks
+) -> tuple[Settled | None, list[tuple[str, str]]]:
+    """Settle all that a row leaves open.
+
+    Parameters
+    ----------
+    row : as the samplesheet gives it
+    headers : by role: ``image``, or ``nuclear`` and perhaps ``membrane``
+    fallbacks : stand in for empty cells
+
+    Returns
+    -------
+    settled : None if anything is wrong
+    faults : column and message of everything that is wrong
+    """
+    faults: list[tuple[str, str]] = []
+
+    def attempt(column: str, settle: Callable[[], str]) -> str:
+        try:
+            return settle()
+        except ValueError as error:  # an InputError is one, too
+            faults.append((column, str(error)))
+            return ""
+
+    mpp, remark = 0.0, ""
+    try:
+        mpp, remark = settle_mpp(row, headers, fallbacks)
+        model_shape(next(iter(headers.values())).shape[1:], mpp, fallbacks.model_mpp)  # an error if no pixel is left
+    except ValueError as error:
+        faults.append(("image_mpp", str(error)))
+    shapes = {role: header.shape[1:] for role, header in headers.items()}
+    if len(set(shapes.values())) > 1:
+        text = f"the nuclear image is {shapes['nuclear']} px and the membrane image {shapes['membrane']} px"
+        faults.append(("membrane_image", f"{text}; give two images of one size"))
+    nuclear = attempt("nuclear_channel", lambda: _settle_nuclear(row, headers, fallbacks))
+    membrane = attempt("membrane_channel", lambda: _settle_membrane(row, headers, fallbacks))
+    return (None if faults else Settled(mpp, nuclear, membrane, remark)), faults
+
+
+def settle_mpp(row: Row, headers: Mapping[str, ImageHeader], fallbacks: Fallbacks) -> tuple[float, str]:
+    """Settle the pixel size: column, else the files' metadata, else the parameter, else an error.
+
+    Returns
+    -------
+    image_mpp : µm per px
+    remark : what contradicts it by more than 1 %, empty if nothing does
+
+    Raises
+    ------
+    InputError
+        if nothing says it, or two files without a column contradict each other
+    """
+    stated = {role: header.image_mpp for role, header in headers.items() if header.image_mpp is not None}
+    from_files = list(stated.values())
+    if row.image_mpp is None and from_files and _differ(max(from_files), min(from_files)):
+        said = ", ".join(f"{role} {mpp} um/px" for role, mpp in stated.items())
+        raise InputError(f"the files contradict each other: {said}; fill in the column image_mpp with the right one")
+    if row.image_mpp is not None:
+        others = [mpp for mpp in from_files if _differ(mpp, row.image_mpp)]
+        remark = _contradiction("the samplesheet's image_mpp", row.image_mpp, "the file", others[0]) if others else ""
+        return row.image_mpp, remark
+    if from_files:
+        other = fallbacks.image_mpp
+        differs = other is not None and _differ(other, from_files[0])
+        return from_files[0], _contradiction("the file", from_files[0], "--image_mpp", other or 0) if differs else ""
+    if fallbacks.image_mpp is not None:
+        return fallbacks.image_mpp, ""
+    raise InputError(
+        "the pixel size is not known: the column image_mpp is empty and the file does not say; "
+        "fill in image_mpp (um per pixel) or give --image_mpp"
+    )
+
+
+def _differ(one: float, other: float) -> bool:
+    return max(one, other) > (1 + MPP_TOLERANCE) * min(one, other)
+
+
+def _contradiction(used: str, mpp: float, ignored: str, other: float) -> str:
+    """Say which of two pixel sizes counts."""
+    factor = max(mpp, other) / min(mpp, other)
+    return (
+        f"pixel size {mpp:g} um/px is used, as {used} says, but {ignored} says {other:g} (a factor of {factor:.3g}); "
+        "correct the wrong one"
+    )
+
+
+def _settle_nuclear(row: Row, headers: Mapping[str, ImageHeader], fallbacks: Fallbacks) -> str:
+    """Recipe of the nuclei over channel indices."""
+    if "image" in headers:
+        header = headers["image"]
+        wanted = row.nuclear_channel or fallbacks.nuclear_channel or _only(header)
+    else:
+        header = headers["nuclear"]
+        wanted = row.nuclear_channel or _only(header) or fallbacks.nuclear_channel
+    return _resolve(wanted, header, "nuclear_channel")
+
+
+def _settle_membrane(row: Row, headers: Mapping[str, ImageHeader], fallbacks: Fallbacks) -> str:
+    """Recipe of the membrane over channel indices; empty for a blank one."""
+    if "image" in headers:
+        header = headers["image"]
+        wanted = row.membrane_channel or fallbacks.membrane_channel
+        if not wanted and (header.shape[0] == 1 or not fallbacks.needs_membrane):
+            wanted = BLANK
+        return _resolve(wanted, header, "membrane_channel")
+    if "membrane" in headers:
+        header = headers["membrane"]
+        wanted = row.membrane_channel or _only(header) or fallbacks.membrane_channel
+        return _resolve(wanted, header, "membrane_channel")
+    if row.membrane_channel not in ("", BLANK):
+        raise InputError(
+            f"membrane_channel is {row.membrane_channel!r}, but membrane_image is empty; name the file, "
+            "or put all channels into one file and name it in the column image"
+        )
+    return ""
+
+
+def _only(header: ImageHeader) -> str:
+    return "0" if header.shape[0] == 1 else ""
+
+
+def _resolve(recipe: str, header: ImageHeader, column: str) -> str:
+    """Give a recipe over indices, or an error that names the column and the channels there are."""
+    if not recipe:
+        known = ", ".join(f"{i} {name}".strip() for i, name in enumerate(header.channel_names))
+        blank = f", or {BLANK!r} for a blank one" if column == "membrane_channel" else ""
+        raise InputError(
+            f"which channel is {column}? the image has {header.shape[0]}: {known}; "
+            f"fill in the column {column} or give --{column} (name, index or recipe{blank})"
+        )
+    if recipe == BLANK and column == "membrane_channel":
+        return ""
+    return resolve_recipe(recipe, header.channel_names, header.shape[0])
