@@ -1,7 +1,7 @@
 #!/usr/bin/env nextflow
 // cellbatch: DeepCell segmentation, from a samplesheet to labels, tables and a report
 
-include { codeOf; entriesOf; modelFolder; remarksOf; stageRows } from './subworkflows/local/launch/main'
+include { codeOf; entriesOf; modelFolder; pricesOf; remarksOf; stageRows } from './subworkflows/local/launch/main'
 include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
 include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
 include { PREPROCESS_IMAGES  } from './modules/local/preprocess_images/main'
@@ -26,6 +26,7 @@ workflow {
         rows: rows.collect { row -> [files: row.files.collect { cell -> cell.findAll { key, _value -> key != 'file' } }] },
         model: model_entries,
         parameters: params,
+        prices: pricesOf(projectDir, params.prices),
     ])
     def staged = rows.collectMany { row -> row.files.findAll { cell -> cell.state == 'staged' }.collect { cell -> cell.file } }
 
@@ -42,7 +43,8 @@ workflow {
 
     // each record travels as a value, so that a task depends on its own batch only; the classic parser gives plain
     // maps, which several operators may read at once
-    ch_batches = PLAN_BATCHES.out.batches
+    ch_planned = PLAN_BATCHES.out.batches.filter { _batches -> !params.plan_only.toString().toBoolean() }
+    ch_batches = ch_planned
         .flatMap { batches -> batches.readLines() }
         .map { line ->
             def batch = new groovy.json.JsonSlurperClassic().parseText(line)
@@ -56,7 +58,7 @@ workflow {
     ch_measured = ch_batches.map { meta, _record, measured, files -> [meta, measured, files] }
 
     // nothing heavy starts before the plan has found every input right
-    PREPARE_MODEL(PLAN_BATCHES.out.batches.map { _batches -> model }, model_entries.toString().md5(), codeOf(projectDir, 'prepare_model'))
+    PREPARE_MODEL(ch_planned.map { _batches -> model }, model_entries.toString().md5(), codeOf(projectDir, 'prepare_model'))
     // as text, which is the same however often it is prepared
     ch_manifest = PREPARE_MODEL.out.manifest.map { manifest -> manifest.text.trim() }
 
@@ -87,7 +89,10 @@ workflow {
     )
 
     workflow.onComplete = {
-        if (workflow.success) {
+        if (workflow.success && params.plan_only.toString().toBoolean()) {
+            log.info(file("${params.outdir}/plan/plan.txt").text)
+        }
+        else if (workflow.success) {
             log.info("labels    ${params.outdir}/labels\noverlays  ${params.outdir}/qc\nreport    ${params.outdir}/report/multiqc_report.html")
         }
     }

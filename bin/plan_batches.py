@@ -15,7 +15,9 @@ def main() -> None:
     options = parser.parse_args()
     launch = json.load(sys.stdin)
     parameters = check_parameters(options.schema, launch["parameters"])
-    batches, plan = plan_batches(options.samplesheet, launch["rows"], options.images, options.model, parameters)
+    batches, plan = plan_batches(
+        options.samplesheet, launch["rows"], options.images, options.model, parameters, launch.get("prices")
+    )
     write_plan(batches, plan, options.outdir)
 
 

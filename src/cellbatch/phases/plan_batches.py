@@ -17,8 +17,16 @@ from cellbatch.io.parameters import read_parameters
 from cellbatch.phases.check_samples import CheckedRow, StagedFile
 from cellbatch.phases.check_samplesheet import check_samplesheet
 from cellbatch.phases.loaded_model import check_compartment, make_grid
+from cellbatch.phases.plan_money import (
+    assign_machines,
+    auto_batch_pixels,
+    money_text,
+    project_money,
+    read_setting,
+)
 from cellbatch.phases.settle_samples import Fallbacks
-from cellbatch.planning.batches import AUTO_BATCH_PIXELS, cut_batches, name_batch, weigh
+from cellbatch.planning.batches import cut_batches, name_batch, weigh
+from cellbatch.planning.machines import read_prices
 from cellbatch.planning.memory import MEMORY_MODELS, project_engine_mb, project_memory_mb
 from cellbatch.planning.volume import handoff_bytes
 from cellbatch.spec import Batch, Manifest, SampleSpec, override
@@ -41,7 +49,12 @@ class PlannedSample:
 
 
 def plan_batches(
-    samplesheet: Path, staged: Sequence[Mapping[str, Any]], images: Path, model: Path, parameters: Mapping[str, Any]
+    samplesheet: Path,
+    staged: Sequence[Mapping[str, Any]],
+    images: Path,
+    model: Path,
+    parameters: Mapping[str, Any],
+    prices: Mapping[str, Any] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Check everything that can be checked before any heavy task, and pack the samples.
 
@@ -52,6 +65,7 @@ def plan_batches(
     images : folder with the staged inputs, ``<position>/<name>``
     model : folder of the model as the user named it
     parameters : checked parameters of the run
+    prices : table of machines and prices; without it nothing costs anything
 
     Returns
     -------
@@ -63,7 +77,11 @@ def plan_batches(
     ------
     InputError
         With all faults of the samplesheet and of the images' headers in one message.
+    ConfigError
+        If no machine holds a task, or a machine has no price.
     """
+    table = read_prices(prices) if prices else None
+    setting = read_setting(parameters, table)
     manifest = read_manifest(model)
     check_compartment(manifest, parameters.get("compartment") or "both")
     fallbacks = Fallbacks(
@@ -77,10 +95,11 @@ def plan_batches(
     sheet = check_samplesheet(samplesheet, staged, images, fallbacks, keep_going=keep_going)
     planned = list(_measure(sheet.rows, manifest))
     budget = parameters.get("batch_pixels")
-    batch_pixels = AUTO_BATCH_PIXELS if budget in (None, AUTO) else int(budget)
+    batch_pixels = auto_batch_pixels(parameters, setting) if budget in (None, AUTO) else int(budget)
     cuts = cut_batches([p.sample.sample for p in planned], [weigh(p.model_pixels) for p in planned], batch_pixels)
     engine_mb = project_engine_mb(parameters.get("engine") or ENGINES[0], parameters.get("tile_batch") or 1)
     batches = [_describe([planned[i] for i in cut], sheet.files, engine_mb) for cut in cuts]
+    machines = assign_machines(batches, parameters, table)
     heads = 2 * len(manifest.selected(parameters.get("compartment") or "both"))
     plan = {
         "samples": len(planned),
@@ -97,6 +116,9 @@ def plan_batches(
         "remarks": sheet.remarks,
         "left_out": [asdict(sample) for sample in sheet.left_out],
         "model": {"name": manifest.name, "version": manifest.version, "model_mpp": manifest.model_mpp},
+        "machines": machines,
+        "prices": {name: prices[name] for name in ("region", "date")} if prices else {},
+        **project_money([b["meta"]["pixels"] for b in batches], [p.sample for p in planned], parameters, setting),
     }
     logger.info("%d samples in %d batches", len(planned), len(batches))
     return batches, plan
@@ -142,6 +164,8 @@ def _plan_text(plan: Mapping[str, Any]) -> str:
         + "".join(
             f"LEFT OUT           {out['sample']} (row {out['row']}): {out['reason']}\n" for out in plan["left_out"]
         )
+        + "\n"
+        + money_text(plan)
     )
 
 

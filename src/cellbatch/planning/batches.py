@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-AUTO_BATCH_PIXELS = 2**28
 MINIMUM_WEIGHT_PX = 256 * 256
 BATCH_ID_DIGITS = 10
 

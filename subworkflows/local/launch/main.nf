@@ -70,6 +70,15 @@ def modelFolder(projectDir, model) {
     folder
 }
 
+// Machines and what they cost: the table that ships, or the user's own.
+def pricesOf(projectDir, prices) {
+    def table = prices ? file(prices, glob: false) : file("${projectDir}/assets/prices.json")
+    if (!table.exists()) {
+        error("--prices: no file ${prices}; give a table like assets/prices.json")
+    }
+    new groovy.json.JsonSlurperClassic().parseText(table.text)
+}
+
 // Fingerprint of all source files that a phase imports, directly or not, and of the native kernels if it calls any.
 def codeOf(projectDir, phase) {
     def source = "${projectDir}/src/cellbatch"

@@ -1,0 +1,267 @@
+"""The plan's part on machines, hours and dollars, and the batch size that follows from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cellbatch.errors import ConfigError
+from cellbatch.planning.batch_size import LEAST_LOG2, MOST_LOG2, choose_batch_pixels
+from cellbatch.planning.cost import Estimate, Fleet, Station, Workload, choose_mode, estimate
+from cellbatch.planning.machines import MARKETS, Machine, Prices, smallest_machine
+from cellbatch.planning.rates import (
+    FUSED,
+    GOOGLE_ON_DEMAND,
+    GOOGLE_SPOT,
+    LOCAL,
+    PHASES,
+    PROCESS_NAMES,
+    Rates,
+)
+from cellbatch.spec import SampleSpec
+
+GOOGLE = "google"
+CPUS_PER_TASK = 2
+# CPU tasks at a time where no executor says otherwise; a new project's quota allows about as many
+CPU_TASKS = 100
+ATTEMPTS = 4
+# of the boot disk: operating system and three times the image, see docs/google.md
+DISK_KEPT_GB = 20
+# intermediate files of one task on this machine's disk
+LOCAL_DISK_BYTES = 1.1e10
+FILES_PER_SAMPLE = 5
+FILES_PER_BATCH = 4
+FLEETS = (1, 2, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the parameters say of the place: its fleet by market, and the rates of its tasks."""
+
+    fleets: Mapping[str, Fleet]
+    market: str
+    rates: Rates
+    disk_bytes: float
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet on the market that the run will use."""
+        return self.fleets[self.market]
+
+
+def read_setting(parameters: Mapping[str, Any], prices: Prices | None) -> Setting:
+    """Settle the fleet from the parameters.
+
+    Raises
+    ------
+    ConfigError
+        If the machines or GPUs that the parameters name have no price.
+    """
+    if prices is None or parameters.get("place") != GOOGLE:
+        hour = prices.table["local_hour"] if prices else 0.0
+        slots = max(1, (os.cpu_count() or CPUS_PER_TASK) // CPUS_PER_TASK)
+        station = Station(slots, CPUS_PER_TASK, False, hour, "local")
+        stations = dict.fromkeys((*PHASES, FUSED), station)
+        return Setting({"local": Fleet(stations, LOCAL, "local")}, "local", Rates(), LOCAL_DISK_BYTES)
+    market = "spot" if parameters.get("gcp_spot") else "on_demand"
+    fleets = {}
+    for name in MARKETS:
+        try:
+            fleets[name] = _google_fleet(parameters, prices, name)
+        except ConfigError:
+            if name == market:
+                raise
+    disk = max(1.0, fleets[market].disk_gb - DISK_KEPT_GB) * 1e9
+    return Setting(fleets, market, Rates(), disk)
+
+
+def auto_batch_pixels(parameters: Mapping[str, Any], setting: Setting) -> int:
+    """Pixels per batch for ``--batch_pixels auto``, from the fleet alone."""
+    mode = parameters.get("phases") or "split"
+    if mode == "auto":
+        mode = FUSED
+    return choose_batch_pixels(mode, setting.fleet, setting.rates, setting.disk_bytes)
+
+
+def assign_machines(
+    batches: Sequence[dict[str, Any]], parameters: Mapping[str, Any], prices: Prices | None
+) -> dict[str, dict[str, int]]:
+    """Give every task of a batch on Google Batch its machine, and round its memory to what the machine offers.
+
+    Parameters
+    ----------
+    batches : as ``plan_batches`` makes them; ``meta`` gains ``machine``: process → machine type by attempt
+    parameters : of the run
+    prices : the table that knows the machine types
+
+    Returns
+    -------
+    dict
+        Process → machine type → tasks; empty at places that choose machines themselves.
+
+    Raises
+    ------
+    ConfigError
+        If a task needs more than the largest machine of its family.
+    """
+    if prices is None or parameters.get("place") != GOOGLE:
+        return {}
+    cpu = prices.machines(str(parameters["gcp_cpu_machine"]))
+    first = prices.machine(str(parameters["gcp_gpu_machine"]))
+    gpu = [machine for machine in prices.machines(first.family) if machine.vcpus >= first.vcpus]
+    used: dict[str, dict[str, int]] = {}
+    for batch in batches:
+        memory, names = batch["meta"]["memory"], {}
+        for phase, need_mb in dict(memory).items():
+            sizes = gpu if phase in ("infer", FUSED) else cpu
+            chosen = [smallest_machine(sizes, CPUS_PER_TASK, need_mb * attempt) for attempt in range(1, ATTEMPTS + 1)]
+            if chosen[0] is None:
+                raise ConfigError(_too_large(batch, phase, need_mb, sizes))
+            memory[phase] = chosen[0].task_memory_mb
+            names[PROCESS_NAMES[phase]] = [(machine or sizes[-1]).name for machine in chosen]
+            counts = used.setdefault(PROCESS_NAMES[phase], {})
+            counts[chosen[0].name] = counts.get(chosen[0].name, 0) + 1
+        batch["meta"]["machine"] = names
+    return used
+
+
+def project_money(
+    pixels: Sequence[int], samples: Sequence[SampleSpec], parameters: Mapping[str, Any], setting: Setting
+) -> dict[str, Any]:
+    """Hours and dollars of both ways of running, on both markets, and the cheapest batch size and fleet.
+
+    Parameters
+    ----------
+    pixels : per batch, at the model's pixel size
+    samples : all samples
+    parameters : of the run
+    setting : as ``read_setting`` gives it
+    """
+    workload = Workload(pixels, len(samples), _image_bytes(samples), _published_files(len(samples), len(pixels)))
+    found = [
+        estimate(mode, workload, fleet, setting.rates) for mode in ("split", FUSED) for fleet in setting.fleets.values()
+    ]
+    split, fused = (next(e for e in found if (e.mode, e.market) == (m, setting.market)) for m in ("split", FUSED))
+    choice, why = choose_mode(split, fused)
+    asked = parameters.get("phases") or "split"
+    if asked != "auto":
+        choice, why = asked, f"--phases {asked}; by the plan, {why}"
+    money = {
+        "place": parameters.get("place") or "local",
+        "phases": {"choice": choice, "why": why},
+        "estimates": [entry.to_json() for entry in found],
+        "disk_gb_per_task": round(setting.disk_bytes / 1e9, 1),
+    }
+    if setting.market != "local":
+        money |= _alternatives(workload, setting)
+    return money
+
+
+def money_text(plan: Mapping[str, Any]) -> str:
+    """Lines of ``plan.txt``."""
+    lines = [f"{'':<19}{'tasks':>8}{'hours':>9}{'dollars':>9}{'set-up':>8}{'hand-off':>11}  limited by"]
+    for row in plan["estimates"]:
+        name = f"{row['mode']}, {row['market'].replace('_', ' ')}"
+        lines.append(
+            f"{name:<19}{row['tasks']:>8}{row['hours']:>9.2f}{row['dollars']:>9.2f}{row['setup_share']:>8.0%}"
+            f"{row['handoff_bytes'] / 1e9:>8.1f} GB  {row['limited_by']}"
+        )
+    for process, machines in (plan.get("machines") or {}).items():
+        lines.append(f"{process:<19}{', '.join(f'{count} x {name}' for name, count in machines.items())}")
+    for name in ("cheapest", "fastest"):
+        if name in plan:
+            best = plan[name]
+            lines.append(
+                f"{name:<19}{best['mode']} on {best['gpus']} GPUs ({best['machine']}), --batch_pixels "
+                f"{best['batch_pixels']}: {best['hours']:.2f} h, {best['dollars']:.2f} dollars"
+            )
+    lines.append(f"phases             {plan['phases']['why']}")
+    if plan.get("prices"):
+        lines.append(f"prices             {plan['prices']['region']}, {plan['prices']['date']}")
+    return "\n".join(lines) + "\n"
+
+
+def _google_fleet(parameters: Mapping[str, Any], prices: Prices, market: str) -> Fleet:
+    """GPU machines up to ``--gcp_max_gpus`` and the smallest machines of the CPU family."""
+    gpu_type = str(parameters["gcp_gpu_type"])
+    gpu_machine = prices.machine(str(parameters["gcp_gpu_machine"]))
+    cpu_machine = smallest_machine(prices.machines(str(parameters["gcp_cpu_machine"])), CPUS_PER_TASK, 0)
+    assert cpu_machine is not None  # every family has a machine of two vCPUs
+    gpu = Station(int(parameters["gcp_max_gpus"]), gpu_machine.vcpus, True, 0.0, gpu_machine.name)
+    gpu = replace(gpu, hour=prices.machine_hour(gpu_machine, market, gpu_type))
+    cpu_hour = prices.machine_hour(cpu_machine, market)
+    cpu = Station(CPU_TASKS, CPUS_PER_TASK, False, cpu_hour, cpu_machine.name)
+    table = prices.table
+    return Fleet(
+        stations={phase: gpu if phase in ("infer", FUSED) else cpu for phase in (*PHASES, FUSED)},
+        place=GOOGLE_SPOT if market == "spot" else GOOGLE_ON_DEMAND,
+        market=market,
+        head_hour=prices.machine_hour(prices.machine(table["head_machine"]), "on_demand"),
+        disk_gb=_gigabytes(str(parameters["gcp_boot_disk"])),
+        disk_gb_month=table["disk_gb_month"],
+        bucket_gb_month=table["bucket_gb_month"],
+        write_operation=table["write_operations_per_1000"] / 1000,
+        read_operation=table["read_operations_per_1000"] / 1000,
+    )
+
+
+def _alternatives(workload: Workload, setting: Setting) -> dict[str, Any]:
+    """Try modes, batch sizes and numbers of GPUs on the run's market; give the cheapest and the fastest."""
+    total, fleet = float(sum(workload.pixels)), setting.fleet
+    tried: list[tuple[Estimate, int, int]] = []
+    for mode in ("split", FUSED):
+        room = setting.disk_bytes / (Rates().results_bytes_per_px + (18 if mode == "split" else 0))
+        for exponent in range(LEAST_LOG2, MOST_LOG2 + 1):
+            if 2**exponent > room and exponent > LEAST_LOG2:
+                continue
+            count = max(1, round(total / 2 ** (exponent - 1))) if total > 2**exponent else 1
+            sized = replace(workload, pixels=[int(total / count)] * count)
+            for gpus in FLEETS:
+                if gpus > fleet.stations["infer"].slots:
+                    continue
+                stations = {p: replace(s, slots=gpus) if s.gpu else s for p, s in fleet.stations.items()}
+                tried.append((estimate(mode, sized, replace(fleet, stations=stations), setting.rates), exponent, gpus))
+            if total <= 2**exponent:
+                break
+    machine = fleet.stations["infer"].machine
+    best = {
+        "cheapest": min(tried, key=lambda t: (round(t[0].dollars, 2), t[0].hours)),
+        "fastest": min(tried, key=lambda t: (round(t[0].hours, 2), t[0].dollars)),
+    }
+    return {
+        name: {"mode": e.mode, "batch_pixels": 2**exponent, "gpus": gpus, "machine": machine}
+        | {"hours": e.to_json()["hours"], "dollars": e.to_json()["dollars"]}
+        for name, (e, exponent, gpus) in best.items()
+    }
+
+
+def _too_large(batch: Mapping[str, Any], phase: str, need_mb: int, sizes: Sequence[Machine]) -> str:
+    samples = batch["record"]["samples"]
+    largest = max(samples, key=lambda sample: sample["shape"][0] * sample["shape"][1])
+    family = sizes[-1].family
+    option = "--gcp_gpu_machine" if phase in ("infer", FUSED) else "--gcp_cpu_machine"
+    return (
+        f"{PROCESS_NAMES[phase]} of batch {batch['meta']['id']} needs {need_mb} MB for the sample "
+        f"{largest['sample']} of {largest['shape'][0]} x {largest['shape'][1]} px, but the largest machine of "
+        f"{family} gives a task {sizes[-1].task_memory_mb} MB; choose a family with more memory ({option})"
+    )
+
+
+def _image_bytes(samples: Sequence[SampleSpec]) -> float:
+    """Bytes of all images as stored without compression."""
+    return float(
+        sum(s.shape[0] * s.shape[1] * max(1, len(s.channel_names)) * np.dtype(s.dtype).itemsize for s in samples)
+    )
+
+
+def _published_files(samples: int, batches: int) -> int:
+    return FILES_PER_BATCH * batches if samples > 10_000 else FILES_PER_SAMPLE * samples
+
+
+def _gigabytes(size: str) -> float:
+    number, unit = size.replace(" ", "")[:-2], size[-2:].upper()
+    return float(number) * (1000 if unit == "TB" else 1)

@@ -1,0 +1,74 @@
+"""How long work takes: measured, published or assumed, each constant with its source.
+
+Measured: ``benchmarks/phase_rates.py``, 16 drawn images of 1024² px at the model's pixel size, on two hyperthreads of
+a shared Intel Xeon, 22 November 2026. Published: the DeepCell Kiosk paper (Bannon et al., Nature Methods 18, 2021) and
+its supplement; Nextflow's issue 6846.
+"""
+
+from dataclasses import dataclass
+
+PHASES = ("preprocess", "infer", "postprocess", "measure")
+PROCESS_NAMES = {
+    "preprocess": "PREPROCESS_IMAGES",
+    "infer": "INFER_TILES",
+    "postprocess": "POSTPROCESS_LABELS",
+    "measure": "MEASURE_CELLS",
+    "fused": "SEGMENT_BATCH",
+}
+FUSED = "fused"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds and bytes of one unit of work.
+
+    Attributes
+    ----------
+    core_s_per_mpx : CPU seconds per megapixel at the model's pixel size, by phase, the network apart
+    network_core_s_per_mpx : the network on a CPU (measured, demo model)
+    gpu_mpx_per_s : the network on a GPU; the middle of the 5 to 10 images of 1 Mpx per second that the Kiosk paper
+        states for networks of this kind (published)
+    task_s : a task's start, its imports and worker processes (measured)
+    model_load_s : loading and warming the network (measured, demo model)
+    bytes_per_px : what a phase leaves behind, per pixel at the model's pixel size (measured)
+    """
+
+    core_s_per_mpx: tuple[float, float, float, float] = (0.20, 0.33, 0.35, 0.65)
+    network_core_s_per_mpx: float = 2.0
+    gpu_mpx_per_s: float = 7.5
+    task_s: float = 4.0
+    model_load_s: float = 0.2
+    pixels_bytes_per_px: float = 1.6
+    heads_bytes_per_px: float = 16.0
+    results_bytes_per_px: float = 2.5
+    plan_s: float = 7.0
+    report_s: float = 6.0
+
+    def core_s(self, phase: str) -> float:
+        """CPU seconds per megapixel of one phase without the network."""
+        return self.core_s_per_mpx[PHASES.index(phase)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a place adds to the work itself.
+
+    Attributes
+    ----------
+    submit_s : between two submissions of Nextflow, which are serial (published: about 3 s on Google Batch)
+    start_s : from submission until the task's container runs: machine, driver, image (published: 2 to 3 min)
+    transfer_bytes_per_s : staging in and out of one task (assumed; a local disk is not counted)
+    publish_files_per_s : files copied into the results (assumed)
+    losses_per_h : machines taken back, per machine and hour (assumed; 0 on machines on demand)
+    """
+
+    submit_s: float = 0.1
+    start_s: float = 0.5
+    transfer_bytes_per_s: float = float("inf")
+    publish_files_per_s: float = 200.0
+    losses_per_h: float = 0.0
+
+
+LOCAL = Place()
+GOOGLE_SPOT = Place(submit_s=3.0, start_s=150.0, transfer_bytes_per_s=1e8, publish_files_per_s=20.0, losses_per_h=0.05)
+GOOGLE_ON_DEMAND = Place(submit_s=3.0, start_s=150.0, transfer_bytes_per_s=1e8, publish_files_per_s=20.0)

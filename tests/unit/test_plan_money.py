@@ -1,0 +1,186 @@
+"""Machines, hours and dollars of the plan."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from cellbatch.errors import ConfigError
+from cellbatch.phases.plan_money import (
+    assign_machines,
+    auto_batch_pixels,
+    money_text,
+    project_money,
+    read_setting,
+)
+from cellbatch.planning.batches import cut_batches
+from cellbatch.planning.cost import Workload, billed_s, choose_mode, estimate, work_s
+from cellbatch.planning.machines import Machine, read_prices, smallest_machine
+from cellbatch.planning.rates import FUSED, GOOGLE_SPOT, Rates
+from cellbatch.spec import ImageSource, SampleSpec
+
+TABLE = json.loads((Path(__file__).resolve().parents[2] / "assets/prices.json").read_text(encoding="utf-8"))
+GOOGLE = {
+    "place": "google",
+    "phases": "auto",
+    "gcp_spot": True,
+    "gcp_cpu_machine": "n2d-standard",
+    "gcp_gpu_machine": "g2-standard-4",
+    "gcp_gpu_type": "nvidia-l4",
+    "gcp_max_gpus": 4,
+    "gcp_boot_disk": "50 GB",
+}
+
+
+def _batch(memory_mb: int) -> dict:
+    sample = {"sample": "huge", "shape": (90000, 80000)}
+    memory = dict.fromkeys(("preprocess", "infer", "postprocess", "measure"), memory_mb)
+    return {"meta": {"id": "b1", "memory": memory}, "record": {"samples": [sample]}}
+
+
+def _samples(count: int) -> list[SampleSpec]:
+    source = (ImageSource("image", 1),)
+    return [SampleSpec(f"s{i}", source, (1000, 1000), 0.5, "0", "1", ("a", "b"), "uint16") for i in range(count)]
+
+
+def test_prices_add_up_for_a_known_machine():
+    prices = read_prices(TABLE)
+    machine = prices.machine("g2-standard-4")
+    assert (machine.vcpus, machine.memory_gb) == (4, 16)
+    assert prices.machine_hour(machine, "on_demand") == pytest.approx(0.44038 / 3, rel=1e-3)
+    assert prices.machine_hour(machine, "on_demand", "nvidia-l4") == pytest.approx(0.7068, rel=1e-3)
+    assert prices.machine_hour(prices.machine("n1-standard-8"), "spot") == pytest.approx(0.10446, rel=1e-3)
+    assert prices.machine_hour(prices.machine("n2d-highcpu-16"), "spot") == pytest.approx(0.10358, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["x9-standard-4", "g2-standard-5"])
+def test_an_unknown_machine_is_an_error(name):
+    with pytest.raises(ConfigError, match=name.rpartition("-")[0]):
+        read_prices(TABLE).machine(name)
+
+
+def test_an_unknown_gpu_or_market_is_an_error():
+    prices = read_prices(TABLE)
+    with pytest.raises(ConfigError, match="nvidia-b9"):
+        prices.machine_hour(prices.machine("g2-standard-4"), "spot", "nvidia-b9")
+    with pytest.raises(ConfigError, match="does not go with"):
+        prices.machine_hour(prices.machine("g2-standard-4"), "spot", "nvidia-tesla-t4")
+    with pytest.raises(ConfigError, match=r"no spot price for nvidia-tesla-t4.*--prices"):
+        prices.machine_hour(prices.machine("n1-standard-4"), "spot", "nvidia-tesla-t4")
+
+
+@pytest.mark.parametrize("change", [{"date": 5}, {"disk_gb_month": -1}, {"machine_families": {"n": {}}}])
+def test_a_broken_table_of_prices_is_an_error(change):
+    with pytest.raises(ConfigError, match=r"assets/prices\.json"):
+        read_prices({**TABLE, **change})
+    with pytest.raises(ConfigError, match="is missing"):
+        read_prices({name: value for name, value in TABLE.items() if name not in change})
+
+
+def test_the_smallest_machine_that_holds_a_task():
+    sizes = [Machine("n-2", "n", 2, 8), Machine("n-4", "n", 4, 16)]
+    assert smallest_machine(sizes, 2, 7000) == sizes[0]
+    assert smallest_machine(sizes, 2, 7400) == sizes[1]
+    assert smallest_machine(sizes, 2, 15000) is None
+
+
+def test_machines_are_assigned_and_memory_is_rounded_to_what_they_offer():
+    batches = [_batch(1024), _batch(9000)]
+    used = assign_machines(batches, GOOGLE, read_prices(TABLE))
+    assert used["PREPROCESS_IMAGES"] == {"n2d-standard-2": 1, "n2d-standard-4": 1}
+    assert used["INFER_TILES"] == {"g2-standard-4": 2}
+    assert batches[0]["meta"]["memory"]["measure"] == 7168
+    # an attempt after a death for memory asks for more and gets a machine that has it
+    assert batches[1]["meta"]["machine"]["POSTPROCESS_LABELS"] == [
+        "n2d-standard-4",
+        "n2d-standard-8",
+        "n2d-standard-8",
+        "n2d-standard-16",
+    ]
+
+
+def test_a_task_that_no_machine_holds_stops_the_run():
+    with pytest.raises(ConfigError, match=r"PREPROCESS_IMAGES.*sample huge of 90000 x 80000.*--gcp_cpu_machine"):
+        assign_machines([_batch(10**6)], GOOGLE, read_prices(TABLE))
+
+
+def test_at_home_nothing_is_assigned_and_nothing_costs():
+    batch = _batch(1024)
+    assert assign_machines([batch], {"place": "local"}, read_prices(TABLE)) == {}
+    assert "machine" not in batch["meta"]
+    setting = read_setting({}, read_prices(TABLE))
+    money = project_money([10**7], _samples(10), {}, setting)
+    assert [row["dollars"] for row in money["estimates"]] == [0, 0]
+    assert money["phases"]["choice"] == "split"
+
+
+def test_losses_cost_more_the_longer_a_task_is():
+    assert billed_s(600, 0) == 600
+    rate = 0.1
+    assert billed_s(3600, rate) == pytest.approx(3600 * (math.exp(0.1) - 1) / 0.1)
+    assert billed_s(7200, rate) > 2 * billed_s(3600, rate)
+
+
+def test_a_fused_task_waits_for_the_slower_of_gpu_and_cpu():
+    station = read_setting(GOOGLE, read_prices(TABLE)).fleet.stations[FUSED]
+    slow_gpu, fast_gpu = Rates(gpu_mpx_per_s=0.5), Rates(gpu_mpx_per_s=1000)
+    assert work_s(FUSED, 100, station, slow_gpu) == pytest.approx(4.2 + 200)
+    assert work_s(FUSED, 100, station, fast_gpu) == pytest.approx(4.2 + 100 * sum(Rates().core_s_per_mpx) / 4)
+
+
+def test_submission_limits_very_many_tasks():
+    setting = read_setting(GOOGLE, read_prices(TABLE))
+    many = estimate("split", Workload([10**6] * 1000, 1000, 4e9, 5000), setting.fleet, setting.rates)
+    assert many.tasks == 4000
+    assert many.hours > 4000 * GOOGLE_SPOT.submit_s / 3600
+    one = estimate(FUSED, Workload([10**9], 1000, 4e9, 5000), setting.fleet, setting.rates)
+    assert one.handoff_bytes == 0
+    assert one.setup_share < many.setup_share
+    assert one.dollars < many.dollars
+
+
+def test_the_cheaper_way_is_chosen_with_a_reason():
+    setting = read_setting(GOOGLE, read_prices(TABLE))
+    money = project_money([4 * 10**6], _samples(15), GOOGLE, setting)
+    assert money["phases"]["choice"] == "fused"
+    assert "split" in money["phases"]["why"]
+    assert {(row["mode"], row["market"]) for row in money["estimates"]} == {
+        (mode, market) for mode in ("split", "fused") for market in ("spot", "on_demand")
+    }
+    split, fused = (e for e in money["estimates"] if e["market"] == "spot")
+    assert fused["dollars"] < split["dollars"]
+    assert sum(fused["dollars_by"].values()) == pytest.approx(fused["dollars"], rel=0.01)
+    text = money_text({**money, "machines": {}, "prices": {"region": "r", "date": "d"}})
+    assert "fused, on demand" in text
+    assert "cheapest" in text
+
+
+def test_the_choice_is_by_hours_where_nothing_is_paid():
+    setting = read_setting({}, None)
+    split = estimate("split", Workload([10**7], 10, 0, 50), setting.fleet, setting.rates)
+    fused = estimate(FUSED, Workload([10**7], 10, 0, 50), setting.fleet, setting.rates)
+    assert choose_mode(split, fused)[0] == "fused"
+
+
+@pytest.mark.parametrize("parameters", [{}, GOOGLE, {**GOOGLE, "phases": "split"}])
+def test_the_automatic_batch_size_is_a_power_of_two_and_does_not_depend_on_the_rows(parameters):
+    pixels = auto_batch_pixels(parameters, read_setting(parameters, read_prices(TABLE)))
+    assert pixels == 2 ** (pixels.bit_length() - 1)
+    names = [f"s{i}" for i in range(3000)]
+    before = {tuple(names[i] for i in cut) for cut in cut_batches(names, [10**8] * 3000, pixels)}
+    names.append("appended")
+    after = {tuple(names[i] for i in cut) for cut in cut_batches(names, [10**8] * 3001, pixels)}
+    assert len(after - before) <= 2
+
+
+def test_batches_shrink_with_preemption_and_gpus_and_by_the_disk():
+    prices, roomy = read_prices(TABLE), {**GOOGLE, "gcp_boot_disk": "9 TB"}
+
+    def size(**changes):
+        parameters = {**roomy, **changes}
+        return auto_batch_pixels(parameters, read_setting(parameters, prices))
+
+    assert size(gcp_spot=False, gcp_max_gpus=1) > size(gcp_max_gpus=1) > size(gcp_max_gpus=64)
+    assert size(phases="split", gcp_boot_disk="50 GB") < size(phases="split")
+    assert auto_batch_pixels({}, read_setting({}, prices)) == 2**28
