@@ -92,7 +92,7 @@ def test_machines_are_assigned_and_memory_is_rounded_to_what_they_offer():
     assert used["INFER_TILES"] == {"g2-standard-4": 2}
     assert batches[0]["meta"]["memory"]["measure"] == 7168
     # an attempt after a death for memory asks for more and gets a machine that has it
-    assert batches[1]["meta"]["machine"]["POSTPROCESS_LABELS"] == [
+    assert batches[1]["meta"]["machine"]["postprocess"] == [
         "n2d-standard-4",
         "n2d-standard-8",
         "n2d-standard-8",

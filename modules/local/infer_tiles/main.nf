@@ -2,6 +2,7 @@ process INFER_TILES {
     tag "${meta.id} (${meta.images})"
     label 'process_gpu'
     memory { "${meta.memory.infer * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
+    machineType { meta.machine?.infer?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
 
     input:
     tuple val(meta), path(pixels)

@@ -2,6 +2,7 @@ process MEASURE_CELLS {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
     memory { "${meta.memory.measure * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
+    machineType { meta.machine?.measure?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
 
     input:
     tuple val(meta), val(record), path(images, stageAs: 'images/?/*'), path(labels)

@@ -2,6 +2,7 @@ process POSTPROCESS_LABELS {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
     memory { "${meta.memory.postprocess * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
+    machineType { meta.machine?.postprocess?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
 
     input:
     tuple val(meta), val(record), path(heads)

@@ -2,6 +2,7 @@ process PREPROCESS_IMAGES {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
     memory { "${meta.memory.preprocess * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
+    machineType { meta.machine?.preprocess?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
 
     input:
     tuple val(meta), val(record), path(images, stageAs: 'images/?/*')

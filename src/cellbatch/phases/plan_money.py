@@ -94,7 +94,7 @@ def assign_machines(
 
     Parameters
     ----------
-    batches : as ``plan_batches`` makes them; ``meta`` gains ``machine``: process → machine type by attempt
+    batches : as ``plan_batches`` makes them; ``meta`` gains ``machine``: phase → machine type by attempt
     parameters : of the run
     prices : the table that knows the machine types
 
@@ -122,7 +122,7 @@ def assign_machines(
             if chosen[0] is None:
                 raise ConfigError(_too_large(batch, phase, need_mb, sizes))
             memory[phase] = chosen[0].task_memory_mb
-            names[PROCESS_NAMES[phase]] = [(machine or sizes[-1]).name for machine in chosen]
+            names[phase] = [(machine or sizes[-1]).name for machine in chosen]
             counts = used.setdefault(PROCESS_NAMES[phase], {})
             counts[chosen[0].name] = counts.get(chosen[0].name, 0) + 1
         batch["meta"]["machine"] = names
