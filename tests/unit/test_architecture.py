@@ -17,7 +17,7 @@ ALLOWED = {
     "_native": set(),
     "preprocessing": SHARED | {"geometry", "_native"},
     "postprocessing": SHARED | {"geometry", "_native"},
-    "measurement": SHARED | {"geometry"},
+    "measurement": SHARED | {"geometry", "_native"},
     "inference": SHARED | {"geometry", "_native"},
     "planning": SHARED | {"geometry"},
     "reporting": SHARED | {"geometry"},
