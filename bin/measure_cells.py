@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from cellbatch.cli import Parser, run
+from cellbatch.phases.cell_tables import TableOptions
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
 from cellbatch.phases.samples import read_batch
 from cellbatch.phases.timing_files import write_timings
@@ -13,10 +14,12 @@ from cellbatch.phases.timing_files import write_timings
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_options(["batch", "images", "labels", "cells", "overlays", "summary", "timings"], Path, required=True)
-    parser.add_argument("--table_format", choices=["parquet", "csv"], default="parquet")
+    parser.add_argument("--table_format", default="parquet")
+    parser.add_argument("--columns", default="cellbatch")
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
-    files = MeasuredFiles(options.images, options.labels, options.cells, options.overlays, options.table_format)
+    table = TableOptions(options.table_format, options.columns)
+    files = MeasuredFiles(options.images, options.labels, options.cells, options.overlays, table)
     timings = measure_batch(read_batch(options.batch), files, options.summary, processes=options.processes)
     write_timings(timings, options.timings)
 

@@ -148,7 +148,8 @@ class SampleSpec:
     """All that the result of one sample depends on, besides pixels and method options.
 
     ``nuclear`` and ``membrane`` are recipes over channel indices (``"0"``, ``"max(1,3)"``); an empty membrane
-    stands for zeros. ``shape`` is the image's ``(Y, X)``; ``columns`` holds the samplesheet's unknown columns.
+    stands for zeros. ``shape`` is the image's ``(Y, X)``; ``columns`` holds the samplesheet's unknown columns,
+    ``measured_channels`` the positions of the channels that are measured (empty: all).
     """
 
     sample: str
@@ -161,6 +162,7 @@ class SampleSpec:
     dtype: str
     fingerprint: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    measured_channels: tuple[int, ...] = ()
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> SampleSpec:
@@ -171,6 +173,7 @@ class SampleSpec:
                 "sources": tuple(ImageSource(**source) for source in record["sources"]),
                 "shape": tuple(record["shape"]),
                 "channel_names": tuple(record["channel_names"]),
+                "measured_channels": tuple(record["measured_channels"]),
             }
         )
 

@@ -11,8 +11,9 @@ from skimage.measure import label as connected
 from skimage.measure import regionprops_table
 
 from cellbatch.measurement.cells import MeasureOptions, columns_of, measure_blocks, measure_cells, table_frame
+from cellbatch.measurement.channels import select_channels
 from cellbatch.measurement.columns import SHAPE_COLUMNS, STATISTICS, table_columns, unique_names
-from cellbatch.measurement.regions import MeasuredImage, select_channels, survey_labels
+from cellbatch.measurement.regions import MeasuredImage, survey_labels
 
 # name there, absolute and relative tolerance
 SHAPES = {

@@ -1,11 +1,11 @@
-// The kernels of the measurement as plain C functions.
+// The measurement as plain C functions: pointers in, status out.
 #include <algorithm>
 #include <memory>
 #include <stdexcept>
 
+#include "interface.hpp"
 #include "outlines.hpp"
 #include "regions.hpp"
-#include "interface.hpp"
 
 using namespace cellbatch;
 

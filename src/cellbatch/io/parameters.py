@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import json
 import math
@@ -58,6 +59,18 @@ def read_parameters(schema_path: Path, values: Mapping[str, Any]) -> dict[str, A
     if faults:
         raise ConfigError("wrong parameters:\n" + "\n".join(f"  {fault}" for fault in faults))
     return result
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """Split a comma-separated list; a part with a comma stands in double quotes, as in CSV.
+
+    Examples
+    --------
+    >>> split_list('DAPI, "CD3, clone 2", 4')
+    ('DAPI', 'CD3, clone 2', '4')
+    """
+    row: list[str] = next(csv.reader([text], skipinitialspace=True), [])
+    return tuple(part.strip() for part in row if part.strip())
 
 
 def _properties(schema: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -30,13 +31,39 @@ def write_table(frame: pd.DataFrame, path: Path, table_format: str) -> None:
     ValueError
         for another format
     """
+    write_table_pieces([frame], path, table_format)
+
+
+def write_table_pieces(pieces: Iterable[pd.DataFrame], path: Path, table_format: str) -> None:
+    """Write a table that comes in pieces, of which one is in memory at a time.
+
+    Parameters
+    ----------
+    pieces : at least one, each with the same columns and types; in Parquet each becomes a row group
+    path, table_format : as in ``write_table``
+
+    Raises
+    ------
+    ValueError
+        for another format, or if there is no piece
+    """
     if table_format not in TABLE_SUFFIXES:
         raise ValueError(f"table_format {table_format!r}, expected one of {', '.join(TABLE_SUFFIXES)}")
+    rest = iter(pieces)
+    first = next(rest, None)
+    if first is None:
+        raise ValueError(f"{path}: a table without a piece has no columns")
     with atomic_path(path) as temporary:
         if table_format == "csv":
-            frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
-        else:
-            parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary, compression="zstd")
+            first.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+            for piece in rest:
+                piece.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", mode="a", header=False)
+            return
+        table = pa.Table.from_pandas(first, preserve_index=False)
+        with parquet.ParquetWriter(temporary, table.schema, compression="zstd") as writer:
+            writer.write_table(table)
+            for piece in rest:
+                writer.write_table(pa.Table.from_pandas(piece, schema=table.schema, preserve_index=False))
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -210,6 +210,8 @@ def _finish(
     parts = [shape_values(shapes, survey.labels[block.rows], survey.boxes[block.rows], origin, image.image_mpp)]
     nuclei = regions[1] if len(regions) > 1 else None
     if nuclei is not None:
-        counts = None if image.nucleus_counts is None else image.nucleus_counts[survey.labels[block.rows] - 1]
+        counts = image.nucleus_counts
+        if counts is not None:
+            counts = np.append(counts, 0)[np.minimum(survey.labels[block.rows] - 1, len(counts))]
         parts.append(nucleus_values(nuclei, counts, shapes[:, 0], image.image_mpp))
     return MeasuredBlock(block.rows, np.hstack([*parts, intensities]), regions[0], nuclei, block.window)

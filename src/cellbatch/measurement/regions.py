@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ class MeasuredImage:
     read_labels : window → labels (y, x), 1 … n, background 0
     read_channel : position in ``channel_names``, window → pixels (y, x) of any real type
     read_nuclei : window → nuclei (y, x) that carry the label of their cell; None where there are no cells or no nuclei
-    nucleus_counts : (n,) int64, nuclei of each cell; None counts a cell's nuclei as one
+    nucleus_counts : (m,) int64, nuclei of the cells 1 … m, none of those above; None counts a cell's nuclei as one
     """
 
     shape: tuple[int, int]
@@ -194,36 +194,3 @@ def number_labels(labels: NDArray[np.integer]) -> tuple[Labels, Labels]:
     # a leading background pixel keeps number 0 for label 0 in an image that has none
     ids, inverse = np.unique(np.concatenate([[0], labels.ravel()]), return_inverse=True)
     return inverse[1:].reshape(labels.shape).astype(np.uint32), ids[1:].astype(np.uint32)
-
-
-def select_channels(wanted: Sequence[str], channel_names: Sequence[str]) -> list[int]:
-    """Positions of the channels that are measured, in the order asked for; all where none is named.
-
-    Parameters
-    ----------
-    wanted : names, or 0-based positions where no channel has that name
-    channel_names : names in channel order, empty where there is none
-
-    Raises
-    ------
-    ValueError
-        A channel does not exist, or is named twice.
-
-    Examples
-    --------
-    >>> select_channels(["CD8", "0"], ["DAPI", "CD4", "CD8"])
-    [2, 0]
-    """
-    if not wanted:
-        return list(range(len(channel_names)))
-    positions = []
-    for name in wanted:
-        found = [position for position, known in enumerate(channel_names) if known and known == name]
-        if not found and name.isascii() and name.isdigit() and int(name) < len(channel_names):
-            found = [int(name)]
-        if len(found) != 1 or found[0] in positions:
-            fault = "is there more than once" if found else "is not there"
-            known = ", ".join(f"{position} {known}".strip() for position, known in enumerate(channel_names))
-            raise ValueError(f"channel {name!r} to be measured {fault}; channels are {known}")
-        positions += found
-    return positions

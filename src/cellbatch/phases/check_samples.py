@@ -13,6 +13,7 @@ from cellbatch.errors import InputError
 from cellbatch.io.file_names import check_file_name
 from cellbatch.io.folders import is_collection
 from cellbatch.io.samplesheet import Fault, Row
+from cellbatch.measurement.channels import select_channels
 from cellbatch.phases.settle_samples import Fallbacks, settle_sample
 from cellbatch.phases.sources import open_collection, open_source, staged_path
 from cellbatch.spec import SAMPLE_NAME, ImageHeader, ImageSource, SampleSpec
@@ -117,6 +118,11 @@ def _settle(
     if settled is None:
         return None, faults, ""
     first = next(iter(headers.values()))
+    names = tuple(name for header in _named(headers) for name in header)
+    try:
+        measured = select_channels(fallbacks.measure_channels, names) if fallbacks.measure_channels else ()
+    except ValueError as error:
+        return None, [("--measure_channels", str(error))], ""
     spec = SampleSpec(
         sample=sample,
         sources=sources,
@@ -124,9 +130,10 @@ def _settle(
         image_mpp=settled.image_mpp,
         nuclear=settled.nuclear,
         membrane=settled.membrane,
-        channel_names=tuple(name for header in _named(headers) for name in header),
+        channel_names=names,
         dtype=first.dtype,
         columns=row.columns,
+        measured_channels=tuple(measured),
     )
     return spec, [], settled.remark
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from cellbatch.errors import InputError
 from cellbatch.io.atomic import write_bytes
 from cellbatch.io.tables import write_table
-from cellbatch.measurement.cells import measure_cells
+from cellbatch.phases.cell_tables import TableOptions, write_cells
 from cellbatch.phases.handoff_files import open_handoff
 from cellbatch.phases.samples import map_samples, sample_file
 from cellbatch.phases.sources import SampleImage
@@ -24,19 +24,18 @@ from cellbatch.spec import COMPARTMENTS, Batch, SampleSpec
 
 logger = logging.getLogger(__name__)
 
-MEASURED_FIRST = ("whole_cell", "nuclear")
 THUMBNAILS_PER_BATCH = 100
 
 
 @dataclass(frozen=True)
 class MeasuredFiles:
-    """Where the inputs of MEASURE_CELLS lie and where its results go."""
+    """Where the inputs of MEASURE_CELLS lie, where its results go, and what is written of the cells."""
 
     images: Path
     labels: Path
     cells: Path
     overlays: Path
-    table_format: str = "parquet"
+    table: TableOptions = field(default_factory=TableOptions)
 
 
 def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processes: int = 1) -> Timings:
@@ -71,11 +70,9 @@ def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processe
 def _measure_sample(sample: SampleSpec, batch: str, files: MeasuredFiles) -> tuple[dict[str, Any], bytes, float]:
     clock = Timings.clock()
     labels = _read_compartments(sample, files.labels)
-    measured = labels[next(name for name in MEASURED_FIRST if name in labels)]
     with SampleImage(sample, files.images) as image:
-        cells = measure_cells(measured, image.read, sample.channel_names, sample.image_mpp)
+        cells = write_cells(sample, open_handoff(files.labels), image, files.cells, files.table)
         picture = image.model_input(("nuclear", "membrane"))
-    write_table(cells, sample_file(files.cells, sample, f"cells.{files.table_format}"), files.table_format)
     overlay = draw_overlay(picture, labels.get("whole_cell"), labels.get("nuclear"))
     thumbnail = draw_thumbnail(overlay)
     write_bytes(sample_file(files.overlays, sample, "overlay.png"), encode_png(overlay))

@@ -13,7 +13,7 @@ from cellbatch.geometry.scale import model_shape
 from cellbatch.inference.engine import ENGINES
 from cellbatch.io.atomic import write_text
 from cellbatch.io.models import read_manifest
-from cellbatch.io.parameters import read_parameters
+from cellbatch.io.parameters import read_parameters, split_list
 from cellbatch.phases.check_samples import CheckedRow, StagedFile
 from cellbatch.phases.check_samplesheet import check_samplesheet
 from cellbatch.phases.loaded_model import check_compartment, make_grid
@@ -90,6 +90,7 @@ def plan_batches(
         membrane_channel=_text(parameters.get("membrane_channel")),
         model_mpp=manifest.model_mpp,
         needs_membrane="membrane" in manifest.channels and parameters.get("compartment") != "nuclear",
+        measure_channels=split_list(_text(parameters.get("measure_channels"))),
     )
     keep_going = bool(parameters.get("keep_going"))
     sheet = check_samplesheet(samplesheet, staged, images, fallbacks, keep_going=keep_going)
@@ -180,13 +181,17 @@ def _measure(checked: Sequence[CheckedRow], manifest: Manifest) -> Iterator[Plan
             yield PlannedSample(sample, index, shape[0] * shape[1], len(make_grid(shape, manifest)))
 
 
+def _without_measurement(sample: SampleSpec) -> SampleSpec:
+    return replace(sample, columns={}, measured_channels=())
+
+
 def _describe(
     planned: Sequence[PlannedSample], files: Sequence[Sequence[StagedFile]], engine_mb: int
 ) -> dict[str, Any]:
     """One batch: identifier, directives, the rows to stage, and the records with positions counted in that order.
 
-    ``record`` is for the phases up to the labels, ``measured`` also has the samplesheet's own columns: another word in
-    such a column does not repeat the segmentation.
+    ``record`` is for the phases up to the labels, ``measured`` also has the samplesheet's own columns and the
+    channels to measure: another word there does not repeat the segmentation.
     """
     rows = sorted({p.row for p in planned})
     position = {}
@@ -207,6 +212,6 @@ def _describe(
     return {
         "meta": {"id": identifier, "images": len(samples), "pixels": sum(pixels), "memory": memory},
         "rows": rows,
-        "record": Batch(identifier, tuple(replace(sample, columns={}) for sample in samples)).to_json(),
+        "record": Batch(identifier, tuple(map(_without_measurement, samples))).to_json(),
         "measured": Batch(identifier, samples).to_json(),
     }

@@ -18,13 +18,14 @@ MPP_TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Fallbacks:
-    """Parameters that stand in for empty cells, and whether the run needs a membrane at all."""
+    """Parameters that stand in for empty cells, channels to measure, and whether the run needs a membrane at all."""
 
     image_mpp: float | None = None
     nuclear_channel: str = ""
     membrane_channel: str = ""
     needs_membrane: bool = True
     model_mpp: float = 0.5
+    measure_channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,154 @@
+"""The cells of one sample: measured block by block, written as table and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cellbatch.errors import ConfigError, InputError
+from cellbatch.io.handoff_reader import HandoffReader
+from cellbatch.io.row_spool import RowSpool
+from cellbatch.io.tables import write_table_pieces
+from cellbatch.measurement.cells import MeasureOptions, columns_of, measure_blocks, table_frame
+from cellbatch.measurement.columns import Column, unique_names
+from cellbatch.measurement.dialects import CELLBATCH, COLUMN_CHOICES, translate
+from cellbatch.measurement.regions import MeasuredImage, survey_labels
+from cellbatch.phases.samples import sample_file
+from cellbatch.phases.sources import SampleImage
+from cellbatch.spec import SampleSpec
+
+# the compartment of which each object is a row, the first that was segmented
+MEASURED_FIRST = ("whole_cell", "nuclear")
+MATCHED = "nuclear_matched"
+MATCHING = "nuclear_matching"
+# what the summary of a sample is made of
+SUMMARY_COLUMNS = ("label", "area", "area_um2", "centroid_y", "centroid_x", "nucleus_count", "n_c_ratio")
+SAMPLE = "sample"
+TABLE_FORMATS = ("parquet", "csv")
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What is written of the cells.
+
+    Attributes
+    ----------
+    table_format : ``parquet`` or ``csv``
+    columns : dialect of the columns
+    """
+
+    table_format: str = "parquet"
+    columns: str = CELLBATCH
+
+    def __post_init__(self) -> None:
+        """Refuse what does not exist.
+
+        Raises
+        ------
+        ConfigError
+        """
+        for option, value, choices in (
+            ("table_format", self.table_format, TABLE_FORMATS),
+            ("columns", self.columns, COLUMN_CHOICES),
+        ):
+            if value not in choices:
+                raise ConfigError(f"--{option}: found {value!r}, expected one of {', '.join(choices)}")
+
+
+def write_cells(
+    sample: SampleSpec,
+    labels: HandoffReader,
+    image: SampleImage,
+    folder: Path,
+    options: TableOptions,
+    *,
+    threads: int = 1,
+) -> pd.DataFrame:
+    """Measure the cells of a sample and write ``<sample>.cells.<format>``.
+
+    Parameters
+    ----------
+    sample : with its unknown samplesheet columns, which travel into the table
+    labels : hand-off of POSTPROCESS_LABELS
+    image : all channels of the sample
+    folder : gets the table, and a large one's rows while they are measured
+    options : what is written
+    threads : of the kernels
+
+    Returns
+    -------
+    DataFrame
+        ``SUMMARY_COLUMNS`` of all cells, as far as they exist.
+
+    Raises
+    ------
+    InputError
+        If the labels do not fit the image.
+    """
+    measured = measured_image(sample, labels, image)
+    survey = survey_labels(measured)
+    columns = columns_of(measured)
+    path = sample_file(folder, sample, f"cells.{options.table_format}")
+    with RowSpool(len(survey.labels), len(columns), folder) as spool:
+        for block in measure_blocks(measured, survey, MeasureOptions(threads=threads)):
+            spool.write(block.rows, block.values)
+        pieces = _pieces(spool, columns, sample, measured, options)
+        write_table_pieces(pieces, path, options.table_format)
+        places = [place for place, column in enumerate(columns) if column.name in SUMMARY_COLUMNS]
+        values = np.concatenate([piece[:, places] for piece in spool.pieces()])
+    return table_frame([columns[place] for place in places], values)
+
+
+def measured_image(sample: SampleSpec, labels: HandoffReader, image: SampleImage) -> MeasuredImage:
+    """See a sample's labels and channels as what is measured.
+
+    Raises
+    ------
+    InputError
+        If the labels do not fit the image.
+    """
+    names = labels.names(sample.sample)
+    measured = next((name for name in MEASURED_FIRST if name in names), None)
+    used = [name for name in (measured, MATCHED) if name in names]
+    shapes = {name: labels.shape(sample.sample, name) for name in used if name}
+    if measured is None or any(shape != sample.shape for shape in shapes.values()):
+        raise InputError(f"the hand-off holds labels {shapes} for an image of {sample.shape} px; run its phase again")
+    positions = sample.measured_channels or range(len(sample.channel_names))
+    every_name = unique_names(sample.channel_names)
+    counts = None
+    if MATCHING in names:
+        counts = np.bincount(labels.read(sample.sample, MATCHING)[:, 1])[1:]
+    return MeasuredImage(
+        shape=sample.shape,
+        image_mpp=sample.image_mpp,
+        channel_names=tuple(every_name[position] for position in positions),
+        read_labels=lambda window: labels.read(sample.sample, measured, window),
+        read_channel=lambda place, window: image.read(positions[place], window),
+        read_nuclei=(lambda window: labels.read(sample.sample, MATCHED, window)) if MATCHED in names else None,
+        nucleus_counts=counts,
+    )
+
+
+def _pieces(
+    spool: RowSpool, columns: Sequence[Column], sample: SampleSpec, image: MeasuredImage, options: TableOptions
+) -> Iterator[pd.DataFrame]:
+    """Rows of the table in the columns that were asked for, the samplesheet's own columns last."""
+    for values in spool.pieces():
+        frame = table_frame(columns, values)
+        frame.insert(0, SAMPLE, _constant(sample.sample, len(frame)))
+        table = translate(frame, options.columns, image.channel_names, image.image_mpp)
+        yield table.assign(**_own_columns(sample.columns, table, len(frame)))
+
+
+def _own_columns(columns: Mapping[str, str], table: pd.DataFrame, rows: int) -> dict[str, Any]:
+    """Columns of the samplesheet, marked where the table has one of the same name."""
+    return {f"samplesheet_{name}" if name in table else name: _constant(value, rows) for name, value in columns.items()}
+
+
+def _constant(value: str, rows: int) -> pd.Series:
+    return pd.Series([value] * rows, dtype="str")

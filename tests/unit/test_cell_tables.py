@@ -1,0 +1,165 @@
+"""The tables of one sample, from hand-off and image to files."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+
+from cellbatch.errors import ConfigError, InputError
+from cellbatch.io.handoffs import HandoffReader, HandoffWriter
+from cellbatch.io.tables import read_table
+from cellbatch.measurement.cells import measure_cells
+from cellbatch.measurement.columns import NUCLEUS_COLUMNS, SHAPE_COLUMNS
+from cellbatch.measurement.dialects import DIALECTS, translate
+from cellbatch.phases.cell_tables import TableOptions, write_cells
+from cellbatch.phases.sources import SampleImage
+from cellbatch.spec import ImageSource, SampleSpec
+
+CHANNELS = np.random.default_rng(3).integers(0, 4000, (3, 40, 60)).astype(np.uint16)
+
+
+def make_labels() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cells, nuclei, and nuclei with their cells' numbers: two in cell 1, none in cell 3, one orphan."""
+    cells, nuclei, matched = (np.zeros((40, 60), np.uint32) for _ in range(3))
+    cells[2:20, 3:25], cells[2:20, 30:50], cells[25:38, 5:18] = 1, 2, 3
+    for number, (cell, place) in enumerate(
+        [(1, np.s_[4:9, 5:9]), (1, np.s_[11:15, 12:20]), (2, np.s_[5:12, 28:40]), (0, np.s_[30:33, 40:44])], 1
+    ):
+        nuclei[place], matched[place] = number, cell
+    return cells, nuclei, matched
+
+
+def spec(**changes) -> SampleSpec:
+    fields = {
+        "sample": "s1",
+        "sources": (ImageSource("image", 1),),
+        "shape": (40, 60),
+        "image_mpp": 0.5,
+        "nuclear": "0",
+        "membrane": "1",
+        "channel_names": ("DAPI", "CD8", ""),
+        "dtype": "uint16",
+        "columns": {"patient": "007", "area": "tonsil"},
+    }
+    return SampleSpec(**(fields | changes))
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    folder = tmp_path / "images" / "1"
+    folder.mkdir(parents=True)
+    np.save(folder / "s1.npy", CHANNELS)
+    (tmp_path / "cells").mkdir()
+    cells, nuclei, matched = make_labels()
+    with HandoffWriter(tmp_path / "labels.zip") as handoff:
+        for name, values in {"whole_cell": cells, "nuclear": nuclei, "nuclear_matched": matched}.items():
+            handoff.write("s1", name, values)
+        matching = np.array([[1, 1, 20], [2, 1, 32], [3, 2, 70], [4, 0, 0]], np.uint32)
+        handoff.write("s1", "nuclear_matching", matching)
+        handoff.write("nuclei_only", "nuclear", nuclei)
+    return tmp_path
+
+
+def write(inputs: Path, sample: SampleSpec, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
+    chosen = TableOptions(**options)
+    with SampleImage(sample, inputs / "images") as image, HandoffReader(inputs / "labels.zip") as labels:
+        summary = write_cells(sample, labels, image, inputs / "cells", chosen)
+    return summary, read_table(inputs / "cells" / f"{sample.sample}.cells.{chosen.table_format}")
+
+
+def test_the_table_holds_all_measurements_and_the_samplesheets_columns(inputs):
+    summary, table = write(inputs, spec())
+    cells, _, matched = make_labels()
+    expected = measure_cells(cells, CHANNELS.__getitem__, ["DAPI", "CD8", ""], 0.5, nuclei=matched)
+    assert list(table) == ["sample", *expected, "patient", "samplesheet_area"]
+    expected["nucleus_count"] = np.array([2, 1, 0])
+    pd.testing.assert_frame_equal(table[list(expected)], expected)
+    assert set(table["sample"]) == {"s1"}
+    assert set(table["patient"]) == {"007"}
+    assert set(table["samplesheet_area"]) == {"tonsil"}
+    pd.testing.assert_frame_equal(summary, expected[list(summary)])
+    assert {"area", "area_um2", "n_c_ratio"} < set(summary)
+
+
+def test_some_channels_only(inputs):
+    _, table = write(inputs, spec(measured_channels=(2, 0)))
+    means = [name for name in table if name.startswith("mean_")]
+    assert means == ["mean_channel_2", "mean_DAPI"]
+    cells, *_ = make_labels()
+    assert_array_equal(table["mean_channel_2"], [CHANNELS[2][cells == n].mean() for n in (1, 2, 3)])
+
+
+def test_nuclei_are_rows_where_no_cells_were_segmented(inputs):
+    _, table = write(inputs, spec(sample="nuclei_only"), table_format="csv")
+    assert len(table) == 4
+    assert "nucleus_area" not in table
+    assert table["area"].tolist() == [20, 32, 84, 12]
+
+
+def test_an_image_without_cells_has_an_empty_table_with_all_columns(inputs):
+    _, full = write(inputs, spec())
+    with HandoffWriter(inputs / "labels.zip") as handoff:
+        for name in ("whole_cell", "nuclear", "nuclear_matched"):
+            handoff.write("s1", name, np.zeros((40, 60), np.uint32))
+        handoff.write("s1", "nuclear_matching", np.zeros((0, 3), np.uint32))
+    summary, table = write(inputs, spec())
+    assert len(table) == len(summary) == 0
+    pd.testing.assert_series_equal(table.dtypes, full.dtypes)
+
+
+@pytest.mark.parametrize("columns", DIALECTS)
+def test_other_tools_columns(inputs, columns):
+    _, own = write(inputs, spec())
+    _, table = write(inputs, spec(), columns=columns)
+    expected = {
+        "qupath": {
+            "Cell: DAPI: Mean": own["mean_DAPI"],
+            "Nucleus: CD8: Std.Dev.": own["nuclear_std_CD8"],
+            "Cytoplasm: channel_2: Median": own["cytoplasm_median_channel_2"],
+            "Centroid X µm": (own["centroid_x"] + 0.5) / 2,
+            "Cell: Length µm": own["perimeter"] / 2,
+            "Nucleus/Cell area ratio": own["n_c_ratio"],
+            "Image": own["sample"],
+        },
+        "mcquant": {"CellID": own["label"], "CD8": own["mean_CD8"], "Y_centroid": own["centroid_y"]},
+        "ark": {
+            "cell_size": own["area"],
+            "CD8": own["total_CD8"] / own["area"],
+            "centroid-0": own["centroid_y"],
+            "perim_square_over_area": own["perimeter"] ** 2 / own["area"],
+            "convex_hull_resid": 1 - own["solidity"],
+            "fov": own["sample"],
+        },
+    }[columns]
+    for name, values in expected.items():
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(table[name], values, rtol=1e-12, atol=1e-12, err_msg=name)
+        else:
+            assert table[name].tolist() == values.tolist()
+
+
+def test_every_source_of_a_dialect_is_a_column_of_ours(inputs):
+    _, own = write(inputs, spec())
+    for dialect, columns in DIALECTS.items():
+        assert len(translate(own, dialect, ["DAPI"], 0.5).columns) == len(columns)
+
+
+@pytest.mark.parametrize(("option", "value"), [("table_format", "xls"), ("columns", "QuPath")])
+def test_unknown_choices_are_refused(option, value):
+    with pytest.raises(ConfigError, match=f"--{option}: found '{value}', expected one of"):
+        TableOptions(**{option: value})
+
+
+def test_labels_of_another_size_are_refused(inputs):
+    with pytest.raises(InputError, match=r"labels .* for an image of \(41, 60\) px"):
+        write(inputs, spec(shape=(41, 60)))
+
+
+def test_the_documentation_describes_every_column(project):
+    page = (project / "docs/output.md").read_text(encoding="utf-8")
+    for column in (*SHAPE_COLUMNS, *NUCLEUS_COLUMNS):
+        assert f"| `{column.name}` | {column.unit or '–'} | {column.meaning} |" in page
+    for dialect, columns in DIALECTS.items():
+        assert f"| `{dialect}` | {', '.join(f'`{column.name}`' for column in columns)} |" in page
