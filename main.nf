@@ -88,7 +88,14 @@ workflow {
         ch_run,
     )
 
+    // with --cleanup the hand-offs go when the run has succeeded
+    def handoffs = [].asSynchronized()
+    PREPROCESS_IMAGES.out.pixels.mix(INFER_TILES.out.heads, POSTPROCESS_LABELS.out.labels).subscribe { made -> handoffs << made.last() }
+
     workflow.onComplete = {
+        if (workflow.success && params.cleanup.toString().toBoolean()) {
+            handoffs.flatten().each { path -> path.delete() }
+        }
         if (workflow.success && params.plan_only.toString().toBoolean()) {
             log.info(file("${params.outdir}/plan/plan.txt").text)
         }

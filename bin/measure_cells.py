@@ -16,10 +16,13 @@ def main() -> None:
     parser.add_options(["batch", "images", "labels", "cells", "overlays", "summary", "timings"], Path, required=True)
     parser.add_argument("--table_format", default="parquet")
     parser.add_argument("--columns", default="cellbatch")
+    parser.add_argument("--zarr", type=Path, help="folder for <sample>.ome.zarr")
+    parser.add_argument("--formats", default="", help="comma list; ome-zarr writes the channels with their labels")
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     table = TableOptions(options.table_format, options.columns)
-    files = MeasuredFiles(options.images, options.labels, options.cells, options.overlays, table)
+    zarr = options.zarr if "ome-zarr" in options.formats.split(",") else None
+    files = MeasuredFiles(options.images, options.labels, options.cells, options.overlays, table, zarr)
     timings = measure_batch(read_batch(options.batch), files, options.summary, processes=options.processes)
     write_timings(timings, options.timings)
 

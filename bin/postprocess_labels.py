@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_options(["batch", "heads", "model", "outdir", "handoff", "timings"], Path, required=True)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
+    parser.add_argument("--formats", default="ome-tiff", help="comma list; ome-tiff writes label files")
     parser.add_options(THRESHOLDS, float)
     parser.add_options(SIZES, int)
     options = parser.parse_args()
@@ -26,7 +27,7 @@ def main() -> None:
         read_batch(options.batch),
         options.heads,
         options.model,
-        LabelFiles(options.outdir, options.handoff),
+        LabelFiles(options.outdir, options.handoff, is_tiff_wanted="ome-tiff" in options.formats.split(",")),
         compartment=options.compartment,
         overrides={name: getattr(options, name) for name in THRESHOLDS + SIZES},
         processes=options.processes,

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 
@@ -57,6 +58,23 @@ def test_an_empty_image_is_a_valid_result(workflow_dir):
     reasons = {row["sample"]: row["reasons"] for row in _rows(results / "qc/summary.csv")}
     assert "no cells" in reasons["empty"]
     assert tifffile.imread(results / "labels/cells.nuclear.ome.tif").max() > 0
+
+
+@pytest.mark.workflow("an empty image and one file per channel")
+def test_labels_stand_beside_the_channels_in_a_zarr(workflow_dir):
+    results = workflow_dir / "results"
+    for sample, names in (("cells", ["DAPI", "CD45"]), ("empty", ["DAPI", "CD45"])):
+        group = zarr.open_group(results / f"zarr/{sample}.ome.zarr", mode="r")
+        labels = tifffile.imread(results / f"labels/{sample}.nuclear_matched.ome.tif")
+        assert np.array_equal(group["labels/nuclear_matched/0"][:], labels)
+        assert [channel["label"] for channel in group.attrs["ome"]["omero"]["channels"]] == names
+        assert group["0"].shape == (2, *labels.shape)
+
+
+@pytest.mark.workflow("an empty image and one file per channel")
+def test_no_handoff_is_left_with_cleanup(workflow_dir):
+    assert list((workflow_dir / "work").glob("*/*/labels/*.tif"))
+    assert [path for path in (workflow_dir / "work").glob("*/*/*.zip") if path.exists()] == []
 
 
 @pytest.mark.workflow("names that shells and globs would take apart")

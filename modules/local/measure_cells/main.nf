@@ -11,6 +11,7 @@ process MEASURE_CELLS {
     output:
     path 'cells/*.cells.*', emit: cells
     path 'qc/*', emit: overlays
+    path 'zarr/*.ome.zarr', emit: zarr, optional: true
     path "${meta.id}.summary.parquet", emit: summary
     path "${meta.id}.measure.timings.csv", emit: timings
 
@@ -20,7 +21,7 @@ process MEASURE_CELLS {
     cat > batch.json <<'END_OF_RECORD'
     ${record}
     END_OF_RECORD
-    measure_cells.py --batch batch.json --images images --labels '${labels}' --cells cells --overlays qc \\
+    measure_cells.py --batch batch.json --images images --labels '${labels}' --cells cells --overlays qc --zarr zarr \\
         --summary '${meta.id}.summary.parquet' --timings '${meta.id}.measure.timings.csv' \\
         --processes ${task.cpus} ${task.ext.args ?: ''}
     """

@@ -10,7 +10,7 @@ process POSTPROCESS_LABELS {
     val code
 
     output:
-    path 'labels/*.ome.tif', emit: images
+    path 'labels/*.ome.tif', emit: images, optional: true
     tuple val(meta), path("${meta.id}.labels.zip"), emit: labels
     path "${meta.id}.postprocess.timings.csv", emit: timings
 

@@ -15,6 +15,7 @@ from cellbatch.io.atomic import write_bytes
 from cellbatch.io.tables import write_table
 from cellbatch.phases.cell_tables import TableOptions, write_cells
 from cellbatch.phases.handoff_files import open_handoff
+from cellbatch.phases.label_files import write_sample_zarr
 from cellbatch.phases.samples import map_samples, sample_file
 from cellbatch.phases.sources import SampleImage
 from cellbatch.reporting.overlays import draw_overlay, draw_thumbnail, encode_png
@@ -29,13 +30,14 @@ THUMBNAILS_PER_BATCH = 100
 
 @dataclass(frozen=True)
 class MeasuredFiles:
-    """Where the inputs of MEASURE_CELLS lie, where its results go, and what is written of the cells."""
+    """Where the inputs of MEASURE_CELLS lie and where its results go; without ``zarr`` no OME-Zarr is written."""
 
     images: Path
     labels: Path
     cells: Path
     overlays: Path
     table: TableOptions = field(default_factory=TableOptions)
+    zarr: Path | None = None
 
 
 def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processes: int = 1) -> Timings:
@@ -51,6 +53,8 @@ def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processe
     """
     files.cells.mkdir(parents=True, exist_ok=True)
     files.overlays.mkdir(parents=True, exist_ok=True)
+    if files.zarr:
+        files.zarr.mkdir(parents=True, exist_ok=True)
     timings = Timings("measure", batch.batch)
     work = partial(_measure_sample, batch=batch.batch, files=files)
     logger.info("measuring %d images of batch %s", len(batch.samples), batch.batch)
@@ -73,6 +77,8 @@ def _measure_sample(sample: SampleSpec, batch: str, files: MeasuredFiles) -> tup
     with SampleImage(sample, files.images) as image:
         cells = write_cells(sample, open_handoff(files.labels), image, files.cells, files.table)
         picture = image.model_input(("nuclear", "membrane"))
+        if files.zarr:
+            write_sample_zarr(files.zarr, sample, image, files.labels)
     overlay = draw_overlay(picture, labels.get("whole_cell"), labels.get("nuclear"))
     thumbnail = draw_thumbnail(overlay)
     write_bytes(sample_file(files.overlays, sample, "overlay.png"), encode_png(overlay))
