@@ -31,11 +31,12 @@ demo: setup ## segment example images end to end and say where the results are
 test: lint ## set everything up, then lint and run all tests
 	@python -m pytest $(WORKFLOW_OPTIONS)
 
-lint: $(VENV)/.stamp-test setup ## ruff, mypy and nextflow lint
+lint: $(VENV)/.stamp-test setup ## ruff, mypy, nextflow lint and nf-core's checks
 	ruff check .
 	ruff format --check .
 	mypy
 	nextflow lint -exclude .venv -exclude work .
+	@bash setup/lint_conventions.sh $(VENV)
 
 unit: $(VENV)/.stamp-test setup ## the fast tests: unit, property and doctests
 	@python -m pytest tests/unit tests/property src

@@ -19,3 +19,4 @@ lock requirements/base.txt pyproject.toml requirements/build.in --constraint req
 lock requirements/java.txt requirements/java.in
 lock requirements/jgo.txt requirements/jgo.in
 lock requirements/docs.txt requirements/docs.in
+lock requirements/nf_core.txt requirements/nf_core.in
