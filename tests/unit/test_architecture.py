@@ -22,10 +22,21 @@ ALLOWED = {
     "planning": SHARED | {"geometry"},
     "reporting": SHARED | {"geometry"},
     "io": SHARED | {"geometry"},
+    "progress": set(),
     "cli": SHARED | {"__init__"},
     "__init__": set(),
     "phases": SHARED
-    | {"geometry", "preprocessing", "postprocessing", "measurement", "inference", "planning", "reporting", "io"},
+    | {
+        "geometry",
+        "preprocessing",
+        "postprocessing",
+        "measurement",
+        "inference",
+        "planning",
+        "reporting",
+        "io",
+        "progress",
+    },
 }
 LONGEST = {"src": 300, "bin": 60, "main.nf": 120, "modules": 60}
 FORBIDDEN = {"utils", "helpers", "common", "misc", "core", "manager"}

@@ -41,10 +41,7 @@ class BlockGrid:
 
     def cores(self) -> Iterator[Window]:
         """All cores."""
-        height, width = self.shape
-        for y in range(0, height, self.core_px):
-            for x in range(0, width, self.core_px):
-                yield Window(y, min(y + self.core_px, height), x, min(x + self.core_px, width))
+        return cover(self.shape, (self.core_px, self.core_px))
 
     def extend(self, window: Window, halo_px: int) -> Window:
         """Widen a window by `halo_px` on every side, as far as the image goes."""
@@ -55,3 +52,17 @@ class BlockGrid:
             max(window.x0 - halo_px, 0),
             min(window.x1 + halo_px, width),
         )
+
+
+def cover(shape: tuple[int, int], block: tuple[int, int]) -> Iterator[Window]:
+    """Windows of ``block`` rows and columns that partition an image, in raster order; the last ones may be smaller.
+
+    Examples
+    --------
+    >>> [tuple(window) for window in cover((5, 7), (5, 4))]
+    [(0, 5, 0, 4), (0, 5, 4, 7)]
+    """
+    height, width = shape
+    for y in range(0, height, block[0]):
+        for x in range(0, width, block[1]):
+            yield Window(y, min(y + block[0], height), x, min(x + block[1], width))

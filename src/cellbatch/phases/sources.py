@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -10,11 +11,20 @@ from types import TracebackType
 import numpy as np
 
 from cellbatch.errors import InputError
+from cellbatch.geometry.blocks import cover
 from cellbatch.io.folders import ImageCollection
 from cellbatch.io.images import open_image
+from cellbatch.io.prefetch import read_ahead
 from cellbatch.io.reader import ImageReader
-from cellbatch.preprocessing.channels import NORM_PERCENTILE, combine, normalised_channels, parse_recipe
-from cellbatch.preprocessing.clip import nonzero_percentile
+from cellbatch.io.scratch import ScratchPlanes
+from cellbatch.preprocessing.channels import (
+    NORM_PERCENTILE,
+    channels_of,
+    combine,
+    normalised_channels,
+    parse_recipe,
+)
+from cellbatch.preprocessing.clip import PercentileSearch
 from cellbatch.spec import ImageSource, SampleSpec, Window
 
 
@@ -39,8 +49,15 @@ def open_collection(path: Path) -> ImageCollection:
     return ImageCollection(path)
 
 
+# px of a block that is copied at once, and rows of it: long blocks are few reads where pieces lie side by side
+COPY_PX = 1 << 22
+COPY_ROWS = 512
+# what is cheap to read again needs no copy: it lies unpacked on the disk, or in memory, after the first look
+UNPACKED_FORMATS = ("npz", "png", "jpeg")
+
+
 class SampleImage:
-    """All channels of one sample, over all its files.
+    """All channels of one sample, over all its files; threads may read at once.
 
     Channels are numbered through its files in order; a recipe counts within the file of its role.
 
@@ -56,6 +73,7 @@ class SampleImage:
         self._readers: list[ImageReader] = []
         self._role: dict[str, ImageReader] = {}
         self._percentiles: dict[tuple[str, int], float] = {}
+        self._copies: dict[tuple[str, int], tuple[ScratchPlanes, int]] = {}
         for source in sample.sources:
             reader = self._stack.enter_context(open_source(images, source))
             self._readers.append(reader)
@@ -94,21 +112,148 @@ class SampleImage:
             whole channel's, read once.
         """
         box = window or Window(0, self.sample.shape[0], 0, self.sample.shape[1])
-        return np.stack([self._combine(role, box) for role in roles], axis=-1)
+        result = np.empty((*box.shape, len(roles)), np.float32)
+        for index, role in enumerate(roles):
+            result[..., index] = self._combine(role, box)
+        return result
+
+    def reduced_input(self, roles: tuple[str, ...], longest_px: int) -> np.ndarray:
+        """Read a small picture of what the network wants, from the coarsest stored resolution that suffices.
+
+        Parameters
+        ----------
+        roles : as in ``model_input``
+        longest_px : wanted length of the longer side, at most that of the image
+
+        Returns
+        -------
+        float32 (y, x, C)
+            Pixel ``i`` of an axis shows the image at ``(i + 0.5) * n_in / n_out``; percentiles are the picture's own.
+        """
+        height, width = self.sample.shape
+        step = max(max(height, width) / longest_px, 1)
+        shape = (max(round(height / step), 1), max(round(width / step), 1))
+        planes = []
+        for role in roles:
+            text = self._recipe(role)
+            reader = self._reader(role)
+            planes.append(
+                combine(text, lambda channel, reader=reader: _reduce(reader, channel, shape))
+                if text
+                else np.zeros(shape, np.float32)
+            )
+        return np.stack(planes, axis=-1)
+
+    def missing_chunks(self, roles: tuple[str, ...]) -> int:
+        """Parts of the used channels that the file leaves out and that read as fill value.
+
+        Raises
+        ------
+        InputError
+            If they cannot have been left out on purpose.
+        """
+        return sum(self._role[source].missing_chunks(channel) for source, channel in self._used(roles))
+
+    def copy_channels(self, roles: tuple[str, ...], count_px: Callable[[int], None]) -> None:
+        """Copy the used channels to scratch, so that the file is read once, however often the pixels are.
+
+        Blocks are read ahead, whole pieces of the file at a time, and decoded by several threads.
+
+        Parameters
+        ----------
+        roles : as in ``model_input``
+        count_px : is told the pixels of each block that has been copied
+        """
+        used: dict[str, list[int]] = {}
+        for source, channel in self._used(roles):
+            header = self._role[source].header
+            if header.format not in UNPACKED_FORMATS and not header.forced_bytes:
+                used.setdefault(source, []).append(channel)
+        for source, channels in used.items():
+            reader = self._role[source]
+            _, height, width = reader.header.shape
+            planes = self._stack.enter_context(ScratchPlanes((len(channels), height, width), reader.header.dtype))
+
+            def copy(
+                block: Window, reader: ImageReader = reader, planes: ScratchPlanes = planes, used: list[int] = channels
+            ) -> Window:
+                for index, channel in enumerate(used):
+                    planes.write(index, block, reader.read(channel, block))
+                return block
+
+            rows, columns = _copied_blocks(reader.block_shape(channels[0]), (height, width))
+            for block in read_ahead(cover((height, width), (rows, columns)), copy):
+                count_px(block.shape[0] * block.shape[1])
+            self._copies.update({(source, channel): (planes, index) for index, channel in enumerate(channels)})
+
+    def _recipe(self, role: str) -> str:
+        return {"nuclear": self.sample.nuclear, "membrane": self.sample.membrane}[role]
+
+    def _source(self, role: str) -> str:
+        return role if role in self._role else "image"
+
+    def _reader(self, role: str) -> ImageReader:
+        return self._role[self._source(role)]
+
+    def _used(self, roles: tuple[str, ...]) -> list[tuple[str, int]]:
+        """Channels that the recipes of some roles read, each once."""
+        recipes = {role: self._recipe(role) for role in roles}
+        found = {
+            (self._source(role), channel)
+            for role, text in recipes.items()
+            if text
+            for channel in channels_of(parse_recipe(text))
+        }
+        return sorted(found)
 
     def _combine(self, role: str, window: Window) -> np.ndarray:
-        text = {"nuclear": self.sample.nuclear, "membrane": self.sample.membrane}[role]
+        text = self._recipe(role)
         if not text:
             return np.zeros(window.shape, np.float32)
-        recipe = parse_recipe(text)
-        source = role if role in self._role else "image"
-        reader = self._role[source]
+        recipe, source = parse_recipe(text), self._source(role)
         percentiles = {channel: self._percentile(source, channel) for channel in normalised_channels(recipe)}
-        return combine(recipe, lambda channel: reader.read(channel, window), percentiles)
+        return combine(recipe, lambda channel: self._read(source, channel, window), percentiles)
+
+    def _read(self, source: str, channel: int, window: Window) -> np.ndarray:
+        """Pixels of a channel counted within its file, from its copy if there is one."""
+        if (source, channel) in self._copies:
+            planes, index = self._copies[source, channel]
+            return planes.read(index, window)
+        return self._role[source].read(channel, window)
 
     def _percentile(self, source: str, channel: int) -> float:
         """Percentile by which ``norm`` divides a channel; 0 for a blank one."""
         if (source, channel) not in self._percentiles:
-            pixels = self._role[source].read(channel)
-            self._percentiles[source, channel] = float(nonzero_percentile(pixels, NORM_PERCENTILE) or 0)
+            _, height, width = self._role[source].header.shape
+            rows, columns = _copied_blocks(self._role[source].block_shape(channel), (height, width))
+            search = PercentileSearch(NORM_PERCENTILE)
+            for use in (search.count, search.refine):
+                for block in cover((height, width), (rows, columns)):
+                    use(self._read(source, channel, block).astype(np.float32))
+            self._percentiles[source, channel] = float(search.value() or 0)
         return self._percentiles[source, channel]
+
+
+def _copied_blocks(piece: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns to copy at once: whole pieces of the file, about ``COPY_PX`` together."""
+    rows = min(piece[0] * max(COPY_ROWS // piece[0], 1), shape[0])
+    columns = piece[1] * max(COPY_PX // (rows * piece[1]), 1)
+    return rows, min(columns, shape[1])
+
+
+def _reduce(reader: ImageReader, channel: int, shape: tuple[int, int]) -> np.ndarray:
+    """Every so many pixels of a channel, from the coarsest level that has as many."""
+    level = max(at for at, size in enumerate(reader.levels) if size[0] >= shape[0] and size[1] >= shape[1])
+    rows, columns = (
+        ((np.arange(n_out) + 0.5) * (n_in / n_out)).astype(np.intp)
+        for n_in, n_out in zip(reader.levels[level], shape, strict=True)
+    )
+    height, width = reader.levels[level]
+    step = _copied_blocks(reader.block_shape(channel), (height, width))[0]
+    parts = []
+    for y in range(0, height, step):
+        inside = rows[(rows >= y) & (rows < y + step)]
+        if len(inside):
+            band = reader.read(channel, Window(y, min(y + step, height), 0, width), level)
+            parts.append(band[inside - y][:, columns])
+    return np.concatenate(parts)
