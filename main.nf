@@ -63,8 +63,14 @@ workflow {
     ch_manifest = PREPARE_MODEL.out.manifest.map { manifest -> manifest.text.trim() }
 
     PREPROCESS_IMAGES(ch_segmented, ch_manifest, codeOf(projectDir, 'preprocess_images'))
-    INFER_TILES(PREPROCESS_IMAGES.out.pixels, PREPARE_MODEL.out.model, codeOf(projectDir, 'infer_tiles'))
-    POSTPROCESS_LABELS(ch_records.join(INFER_TILES.out.heads), ch_manifest, codeOf(projectDir, 'postprocess_labels'))
+    // a large image is inferred by several tasks at once, and labelled when all its heads are there
+    ch_shards = PREPROCESS_IMAGES.out.pixels.flatMap { meta, pixels -> (0..<meta.shards).collect { shard -> [meta, shard, pixels] } }
+    INFER_TILES(ch_shards, PREPARE_MODEL.out.model, codeOf(projectDir, 'infer_tiles'))
+    ch_heads = INFER_TILES.out.heads
+        .map { meta, heads -> [groupKey(meta, meta.shards), heads] }
+        .groupTuple()
+        .map { key, heads -> [key.getGroupTarget(), heads.sort { a, b -> a.name <=> b.name }] }
+    POSTPROCESS_LABELS(ch_records.join(ch_heads), ch_manifest, codeOf(projectDir, 'postprocess_labels'))
     MEASURE_CELLS(ch_measured.join(POSTPROCESS_LABELS.out.labels), codeOf(projectDir, 'measure_cells'))
 
     ch_timings = PREPROCESS_IMAGES.out.timings.mix(

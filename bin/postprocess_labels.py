@@ -16,7 +16,8 @@ SIZES = ["small_objects_threshold", "fill_holes_threshold", "radius"]
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_options(["batch", "heads", "model", "outdir", "handoff", "timings"], Path, required=True)
+    parser.add_options(["batch", "model", "outdir", "handoff", "timings"], Path, required=True)
+    parser.add_argument("--heads", type=Path, nargs="+", required=True)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
     parser.add_argument("--formats", default="ome-tiff", help="comma list; ome-tiff writes label files")

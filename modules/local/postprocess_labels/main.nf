@@ -24,7 +24,7 @@ process POSTPROCESS_LABELS {
     cat > model/manifest.json <<'END_OF_MANIFEST'
     ${manifest}
     END_OF_MANIFEST
-    postprocess_labels.py --batch batch.json --heads '${heads}' --model model --outdir labels \\
+    postprocess_labels.py --batch batch.json --heads ${heads} --model model --outdir labels \\
         --handoff '${meta.id}.labels.zip' --timings '${meta.id}.postprocess.timings.csv' --processes ${task.cpus} ${task.ext.args ?: ''}
     """
 

@@ -157,6 +157,28 @@ class TileGrid:
         """All tiles in raster order, in padded coordinates."""
         return (self.window(index) for index in range(len(self)))
 
+    def owned_rows(self, first: int, last: int) -> tuple[int, int]:
+        """Rows of the image that the rows of tiles ``first … last`` (half-open) finish: those partition the image.
+
+        Examples
+        --------
+        >>> [TileGrid((700, 300)).owned_rows(row, row + 1) for row in range(4)]
+        [(0, 126), (126, 318), (318, 510), (510, 700)]
+        """
+        return self._first_owned(first), self._first_owned(last)
+
+    def _first_owned(self, row: int) -> int:
+        """First image row that the row of tiles `row` finishes; the image's height behind the last."""
+        rows = self.axes[0]
+        if row in (0, rows.count):
+            return 0 if row == 0 else rows.size
+        return min(max(row * rows.stride - rows.before, 0), rows.size)
+
+    def touching_rows(self, first: int, last: int) -> tuple[int, int]:
+        """Rows of tiles (half-open) that show pixels of the image rows which ``first … last`` own."""
+        rows = self.axes[0]
+        return max(first - -(-rows.overlap // rows.stride), 0), last
+
     def source_indices(self, index: int, padding: str = "constant") -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Image row and column that each row and column of a tile shows.
 

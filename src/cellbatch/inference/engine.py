@@ -1,6 +1,6 @@
 """The protocol of an engine, and the choice among the engines there are."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -68,30 +68,3 @@ def load_engine(engine: str, weights: str, *, device: str = "auto", threads: int
 
         return TensorflowEngine(weights, device=device, threads=threads)
     raise ConfigError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
-
-
-def predict_tiles(
-    predict: Predict, tiles: Sequence[np.ndarray], tile_batch: int, heads: Sequence[str]
-) -> Iterator[Mapping[str, np.ndarray]]:
-    """Heads of each tile, in order, through model calls of one fixed shape.
-
-    The last call is filled up with zeros, so that every call has the same shape and the runtime the same plan.
-
-    Parameters
-    ----------
-    predict : an engine's method of this name
-    tiles : float32 (Y, X, C) each
-    tile_batch : tiles per model call
-    heads : the outputs to keep
-
-    Yields
-    ------
-    mapping of head name to float32 (Y, X, K)
-    """
-    for start in range(0, len(tiles), tile_batch):
-        group = [tiles[i] for i in range(start, min(start + tile_batch, len(tiles)))]
-        call = np.zeros((tile_batch, *group[0].shape), np.float32)
-        call[: len(group)] = group
-        answer = predict(call)
-        for i in range(len(group)):
-            yield {head: answer[head][i] for head in heads}

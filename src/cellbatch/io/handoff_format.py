@@ -27,11 +27,16 @@ ENTRY_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def chunk_shape(shape: tuple[int, ...], dtype: Any) -> tuple[int, ...]:
-    """Chunks of an array: whole when small, else 1024 along the last two axes and 1 along the others."""
-    if math.prod(shape) * np.dtype(dtype).itemsize <= SINGLE_CHUNK_BYTES:
+    """Chunks of an array: whole when small, else of a mebibyte: 1024 columns, and 1 along all axes but the last two.
+
+    Whoever writes row by row holds a row of chunks, so chunks of wide types are lower.
+    """
+    itemsize = np.dtype(dtype).itemsize
+    if math.prod(shape) * itemsize <= SINGLE_CHUNK_BYTES:
         return tuple(max(size, 1) for size in shape)
     leading = max(len(shape) - 2, 0)
-    return (1,) * leading + tuple(min(size, CHUNK) for size in shape[leading:])
+    wanted = (CHUNK // itemsize, CHUNK)[-len(shape) :]
+    return (1,) * leading + tuple(min(size, chunk) for size, chunk in zip(shape[leading:], wanted, strict=True))
 
 
 def chunk_indices(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

@@ -84,6 +84,43 @@ class HandoffArray:
             raise ValueError(f"{self._prefix}: {len(self._missing)} chunks of shape {self.chunks} were never written")
 
 
+class HandoffRows:
+    """An array (Y, X) of a hand-off file that is written from top to bottom, any number of rows at a time.
+
+    It holds no more than the rows of one row of chunks.
+
+    Parameters
+    ----------
+    array : begun by ``HandoffWriter.create``
+    """
+
+    def __init__(self, array: HandoffArray) -> None:
+        """Nothing is written yet."""
+        self._array = array
+        self._height = array.chunks[0]
+        self._waiting: NDArray[Any] = np.empty((self._height, array.shape[1]), array.dtype)
+        self._filled = self._start = 0
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Write the next rows (y, X).
+
+        Raises
+        ------
+        ValueError
+            if they are wider than the array, or there are more than it has
+        """
+        done = 0
+        while done < len(rows):
+            count = min(self._height - self._filled, len(rows) - done)
+            self._waiting[self._filled : self._filled + count] = rows[done : done + count]
+            self._filled += count
+            done += count
+            end = self._start + self._filled
+            if self._filled == self._height or end == self._array.shape[0]:
+                self._array.write((self._start, 0), self._waiting[: self._filled])
+                self._start, self._filled = end, 0
+
+
 class HandoffWriter:
     """Write a hand-off file; use as a context manager.
 

@@ -1,18 +1,27 @@
-"""INFER_TILES: bins become heads, with the model loaded and warmed once for the whole batch."""
+"""INFER_TILES: bins become heads, with the model loaded and warmed once for the whole task."""
 
 import logging
 from pathlib import Path
 
-from cellbatch.io.handoffs import HandoffReader, HandoffWriter
-from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel, check_compartment
-from cellbatch.phases.pixels import read_pixels
+from cellbatch.io.handoffs import HandoffReader, HandoffRows, HandoffWriter
+from cellbatch.phases.handoff_files import FIRST_ROW, ROWS
+from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel, check_compartment, make_grid
+from cellbatch.phases.pixels import PixelReader
+from cellbatch.planning.shards import Shard
+from cellbatch.progress import Progress
 from cellbatch.reporting.timings import Timings
 
 logger = logging.getLogger(__name__)
 
 
 def infer_batch(
-    pixels: Path, model: Path, output: Path, options: InferenceOptions, *, compartment: str = "both"
+    pixels: Path,
+    model: Path,
+    output: Path,
+    options: InferenceOptions,
+    *,
+    compartment: str = "both",
+    shard: Shard | None = None,
 ) -> Timings:
     """Load the network, warm it up, and write the heads of every sample of a hand-off.
 
@@ -21,15 +30,17 @@ def infer_batch(
     pixels : hand-off of PREPROCESS_IMAGES
     model : folder of the prepared model
     output : the hand-off to write; each sample gets ``<compartment>_inner_distance`` and ``<compartment>_interior``,
-        float32 (Y, X) at ``model_mpp``
+        float32 (Y, X) at ``model_mpp``: all rows, or those of the shard; see ``open_heads``
     options : runtime and device
     compartment : ``both``, ``whole-cell`` or ``nuclear``
+    shard : part of the batch; everything by default
 
     Returns
     -------
     Timings
         One row for the load, one for the first call, and two per sample: inside the network, and around it.
     """
+    shard = shard or Shard()
     with HandoffReader(pixels) as source, HandoffWriter(output) as handoff:
         timings = Timings("infer", output.name.split(".")[0])
         with timings.step("load_model"):
@@ -41,13 +52,34 @@ def infer_batch(
         logger.info("inferring %d images with %s on the %s", len(names), loaded.manifest.name, loaded.engine.device)
         for sample in names:
             clock, network_s = Timings.clock(), loaded.network_s
-            image = read_pixels(source, sample)
-            heads = loaded.infer(image, compartment)
-            for name, maps in heads.items():
-                for head, values in maps.items():
-                    handoff.write(sample, f"{name}_{head}", values)
+            done_px = _infer_sample(loaded, PixelReader(source, sample), sample, handoff, (compartment, shard))
             network_s = loaded.network_s - network_s
-            timings.add(sample, "network", network_s)
-            timings.add(sample, "tiles", clock() - network_s, pixels=image.shape[0] * image.shape[1])
+            if done_px:
+                timings.add(sample, "network", network_s)
+                timings.add(sample, "tiles", clock() - network_s, pixels=done_px)
     logger.info("wrote %s", output.name)
     return timings
+
+
+def _infer_sample(
+    loaded: LoadedModel, image: PixelReader, sample: str, handoff: HandoffWriter, part: tuple[str, Shard]
+) -> int:
+    """Write the heads of one sample's rows in this task, as they are finished; how many px these rows have."""
+    compartment, shard = part
+    grid = make_grid(image.shape, loaded.manifest)
+    owned = shard.rows(grid)
+    if owned is None:
+        return 0
+    y0, y1 = grid.owned_rows(*owned)
+    width = image.shape[1]
+    targets = [
+        HandoffRows(handoff.create(sample, f"{name}_{head}", (y1 - y0, width), "float32"))
+        for name, head in loaded.head_names(compartment)
+    ]
+    handoff.write_attributes(sample, {FIRST_ROW: y0, ROWS: image.shape[0]})
+    with Progress(f"infer {sample}", (y1 - y0) * width) as progress:
+        for rows in loaded.infer_rows(image.read, image.shape, compartment, owned):
+            for index, target in enumerate(targets):
+                target.append(rows.pixels[..., index])
+            progress.add((rows.y1 - rows.y0) * width)
+    return (y1 - y0) * width

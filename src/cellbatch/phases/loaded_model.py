@@ -1,5 +1,6 @@
 """A network in memory, with what its manifest says: from a preprocessed image to its heads."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import numpy as np
 
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.geometry.tiles import TileGrid
-from cellbatch.inference.blending import blend_tiles, extract_tile
-from cellbatch.inference.engine import TILE_BATCH, WEIGHTS_FORM, Engine, load_engine, predict_tiles
+from cellbatch.inference.blending import FinishedRows
+from cellbatch.inference.engine import TILE_BATCH, WEIGHTS_FORM, Engine, load_engine
+from cellbatch.inference.tile_rows import TilePredictor, blend_rows, read_band
 from cellbatch.io.models import read_manifest, verify_weights
+from cellbatch.io.prefetch import read_ahead
 from cellbatch.reporting.timings import Timings
-from cellbatch.spec import Manifest
+from cellbatch.spec import Manifest, Window
 
 HEAD_NAMES = ("inner_distance", "interior")
 
@@ -58,6 +61,7 @@ class LoadedModel:
         self.engine: Engine = load_engine(options.engine, weights, device=options.device, threads=options.threads)
         self.tile_batch = options.tile_batch or TILE_BATCH[self.engine.device]
         self.network_s = 0.0
+        self._predictors: dict[str, TilePredictor] = {}
 
     def warm_up(self) -> None:
         """Run the network once on zeros and check that its heads are those that the manifest names.
@@ -94,21 +98,58 @@ class LoadedModel:
         -------
         dict of compartment to dict of ``inner_distance`` and ``interior``, float32 (Y, X) each
         """
-        selected = self.manifest.selected(compartment)
-        grid = make_grid(pixels.shape[:2], self.manifest)
-        tiles = _Tiles(pixels, grid, self.manifest.tile_padding)
-        wanted = [(name, head, getattr(spec, head)) for name, spec in selected.items() for head in HEAD_NAMES]
-        names = sorted({channel.head for *_, channel in wanted})
-        answers = predict_tiles(self._predict, tiles, self.tile_batch, names)
-        stacked = (
-            np.stack([answer[channel.head][..., channel.channel] for *_, channel in wanted], axis=-1)
-            for answer in answers
-        )
-        blended = blend_tiles(stacked, grid)
-        heads: dict[str, dict[str, np.ndarray]] = {name: {} for name in selected}
-        for index, (name, head, _) in enumerate(wanted):
-            heads[name][head] = np.ascontiguousarray(blended[..., index])
+        shape = (pixels.shape[0], pixels.shape[1])
+        names = self.head_names(compartment)
+        maps = [np.empty(shape, np.float32) for _ in names]
+        for rows in self.infer_rows(lambda window: pixels[window.slices], shape, compartment):
+            for index, values in enumerate(maps):
+                values[rows.y0 : rows.y1] = rows.pixels[..., index]
+        heads: dict[str, dict[str, np.ndarray]] = {name: {} for name, _ in names}
+        for (name, head), values in zip(names, maps, strict=True):
+            heads[name][head] = values
         return heads
+
+    def head_names(self, compartment: str) -> list[tuple[str, str]]:
+        """Compartment and head of each map, in the order of ``infer_rows``."""
+        return [(name, head) for name in self.manifest.selected(compartment) for head in HEAD_NAMES]
+
+    def infer_rows(
+        self,
+        read: Callable[[Window], np.ndarray],
+        shape: tuple[int, int],
+        compartment: str = "both",
+        owned: tuple[int, int] | None = None,
+    ) -> Iterator[FinishedRows]:
+        """Heads of some rows of an image, a row of tiles after the other; the next row is read meanwhile.
+
+        Parameters
+        ----------
+        read : gives float32 pixels (y, x, C) of a rectangle; called by another thread
+        shape : (Y, X) of the image at ``model_mpp``
+        compartment : ``both``, ``whole-cell`` or ``nuclear``
+        owned : rows of tiles (half-open) whose image rows are wanted; all by default
+
+        Yields
+        ------
+        FinishedRows
+            with a channel for each of ``head_names``; the same to the last bit, whatever rows are wanted
+        """
+        grid = make_grid(shape, self.manifest)
+        owned = owned or (0, grid.counts[0])
+        selected = self.manifest.selected(compartment)
+        wanted = [getattr(selected[name], head) for name, head in self.head_names(compartment)]
+
+        def predict(tiles: np.ndarray) -> np.ndarray:
+            answer = self._predict(tiles)
+            return np.stack([answer[one.head][..., one.channel] for one in wanted], axis=-1)
+
+        padding = self.manifest.tile_padding
+        rows = range(*grid.touching_rows(*owned))
+        bands: Iterable[np.ndarray] = (read_band(grid, row, padding, read) for row in rows)
+        if len(rows) > 1:
+            bands = read_ahead(rows, lambda row: read_band(grid, row, padding, read), 1)
+        predictor = self._predictors.setdefault(compartment, TilePredictor(predict, self.tile_batch))
+        yield from blend_rows(bands, predictor, grid, owned)
 
     def _predict(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
         """Run the network and add up its time."""
@@ -116,19 +157,6 @@ class LoadedModel:
         heads = self.engine.predict(tiles)
         self.network_s += clock()
         return heads
-
-
-class _Tiles:
-    """The tiles of an image in raster order, cut when asked for."""
-
-    def __init__(self, pixels: np.ndarray, grid: TileGrid, padding: str) -> None:
-        self._pixels, self._grid, self._padding = pixels, grid, padding
-
-    def __len__(self) -> int:
-        return len(self._grid)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return extract_tile(self._pixels, self._grid, index, self._padding)
 
 
 def make_grid(shape: tuple[int, int], manifest: Manifest) -> TileGrid:

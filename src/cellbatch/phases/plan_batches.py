@@ -28,6 +28,7 @@ from cellbatch.phases.settle_samples import Fallbacks
 from cellbatch.planning.batches import cut_batches, name_batch, weigh
 from cellbatch.planning.machines import read_prices
 from cellbatch.planning.memory import MEMORY_MODELS, project_engine_mb, project_memory_mb
+from cellbatch.planning.shards import AUTO_SHARD_PIXELS, count_shards
 from cellbatch.planning.volume import handoff_bytes
 from cellbatch.spec import Batch, Manifest, SampleSpec, override
 
@@ -99,13 +100,16 @@ def plan_batches(
     batch_pixels = auto_batch_pixels(parameters, setting) if budget in (None, AUTO) else int(budget)
     cuts = cut_batches([p.sample.sample for p in planned], [weigh(p.model_pixels) for p in planned], batch_pixels)
     engine_mb = project_engine_mb(parameters.get("engine") or ENGINES[0], parameters.get("tile_batch") or 1)
-    batches = [_describe([planned[i] for i in cut], sheet.files, engine_mb) for cut in cuts]
+    size = parameters.get("shard_pixels")
+    shard_pixels = AUTO_SHARD_PIXELS if size in (None, AUTO) else int(size)
+    batches = [_describe([planned[i] for i in cut], sheet.files, engine_mb, shard_pixels) for cut in cuts]
     machines = assign_machines(batches, parameters, table)
     heads = 2 * len(manifest.selected(parameters.get("compartment") or "both"))
     plan = {
         "samples": len(planned),
         "batches": len(batches),
         "batch_pixels": batch_pixels,
+        "shards": sum(batch["meta"]["shards"] for batch in batches),
         "image_pixels": sum(p.sample.shape[0] * p.sample.shape[1] for p in planned),
         "model_pixels": sum(p.model_pixels for p in planned),
         "tiles": sum(p.tiles for p in planned),
@@ -155,6 +159,7 @@ def _plan_text(plan: Mapping[str, Any]) -> str:
     return (
         f"samples            {plan['samples']}\n"
         f"batches            {plan['batches']} (of about {plan['batch_pixels']} pixels at most)\n"
+        f"inference tasks    {plan['shards']}\n"
         f"image pixels       {plan['image_pixels']}\n"
         f"model pixels       {plan['model_pixels']} at {plan['model']['model_mpp']} um/px\n"
         f"model tiles        {plan['tiles']}\n"
@@ -186,7 +191,7 @@ def _without_measurement(sample: SampleSpec) -> SampleSpec:
 
 
 def _describe(
-    planned: Sequence[PlannedSample], files: Sequence[Sequence[StagedFile]], engine_mb: int
+    planned: Sequence[PlannedSample], files: Sequence[Sequence[StagedFile]], engine_mb: int, shard_pixels: int
 ) -> dict[str, Any]:
     """One batch: identifier, directives, the rows to stage, and the records with positions counted in that order.
 
@@ -210,7 +215,14 @@ def _describe(
     memory = {phase: project_memory_mb(phase, samples, pixels, processes=PROCESSES) for phase in MEMORY_MODELS}
     memory["infer"] = project_memory_mb("infer", samples, pixels, extra_mb=engine_mb)
     return {
-        "meta": {"id": identifier, "images": len(samples), "pixels": sum(pixels), "memory": memory},
+        "meta": {
+            "id": identifier,
+            "images": len(samples),
+            "pixels": sum(pixels),
+            "memory": memory,
+            "shards": count_shards(pixels, shard_pixels),
+            "shard_pixels": shard_pixels,
+        },
         "rows": rows,
         "record": Batch(identifier, tuple(map(_without_measurement, samples))).to_json(),
         "measured": Batch(identifier, samples).to_json(),

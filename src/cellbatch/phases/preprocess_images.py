@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +14,18 @@ from cellbatch.io.models import read_manifest
 from cellbatch.phases.pixels import write_pixels
 from cellbatch.phases.samples import map_samples
 from cellbatch.phases.sources import SampleImage
+from cellbatch.phases.streamed_preprocessing import check_pixels, stream_sample
 from cellbatch.preprocessing.resize import resize_image
 from cellbatch.preprocessing.statistics import PreprocessingStatistics, bin_pixels, compute_statistics
 from cellbatch.reporting.timings import Timings
 from cellbatch.spec import Batch, Manifest, PreprocessingOptions, SampleSpec, override
 
 logger = logging.getLogger(__name__)
+
+# larger images go block by block: in memory a small one takes less time
+IN_MEMORY_PX = 1 << 22
+# attribute of a sample: parts of its used channels that the file leaves out
+MISSING_CHUNKS = "missing_chunks"
 
 
 def preprocess_images(
@@ -49,29 +56,22 @@ def preprocess_images(
     manifest = read_manifest(model)
     options = override(manifest.preprocessing, **(overrides or {}))
     timings = Timings("preprocess", batch.batch)
-    work = partial(_preprocess_sample, images=images, manifest=manifest, options=options)
     logger.info("preprocessing %d images of batch %s", len(batch.samples), batch.batch)
+    work = partial(_preprocess_sample, images=images, manifest=manifest, options=options)
+    small = [sample for sample in batch.samples if sample.shape[0] * sample.shape[1] <= IN_MEMORY_PX]
+    large = [sample for sample in batch.samples if sample not in small]
     with HandoffWriter(output) as handoff:
-        for sample, (bins, statistics, seconds) in zip(
-            batch.samples, map_samples(work, batch.samples, processes), strict=True
+        for sample, (bins, statistics, missing, seconds) in zip(
+            small, map_samples(work, small, processes), strict=True
         ):
             write_pixels(handoff, sample.sample, bins, statistics)
+            handoff.write_attributes(sample.sample, {MISSING_CHUNKS: missing})
             timings.add(sample.sample, "preprocess", seconds, pixels=bins.shape[0] * bins.shape[1])
+        stream = partial(_stream_sample, images=images, manifest=manifest, options=options, handoff=handoff)
+        for sample, (pixels, seconds) in zip(large, map_samples(stream, large), strict=True):
+            timings.add(sample.sample, "preprocess", seconds, pixels=pixels)
     logger.info("wrote %s", output.name)
     return timings
-
-
-def check_pixels(pixels: np.ndarray) -> np.ndarray:
-    """Return the image as it is.
-
-    Raises
-    ------
-    ValueError
-        If it holds NaN or infinite pixels.
-    """
-    if not np.isfinite(pixels).all():
-        raise ValueError("the image holds NaN or infinite pixels; replace them, by zeros for instance")
-    return pixels
 
 
 def prepare_input(
@@ -97,10 +97,25 @@ def prepare_input(
 
 def _preprocess_sample(
     sample: SampleSpec, images: Path, manifest: Manifest, options: PreprocessingOptions
-) -> tuple[np.ndarray, PreprocessingStatistics, float]:
+) -> tuple[np.ndarray, PreprocessingStatistics, int, float]:
     clock = Timings.clock()
     with SampleImage(sample, images) as image:
+        missing = image.missing_chunks(manifest.channels)
         pixels = image.model_input(manifest.channels)
     check_pixels(pixels)
     bins, statistics = prepare_input(pixels, sample.image_mpp, manifest, options)
-    return bins, statistics, clock()
+    return bins, statistics, missing, clock()
+
+
+def _stream_sample(
+    sample: SampleSpec, images: Path, manifest: Manifest, options: PreprocessingOptions, handoff: HandoffWriter
+) -> tuple[int, float]:
+    """Preprocess one large image block by block, straight into the hand-off; its pixels there, and the seconds."""
+    clock = Timings.clock()
+    with ExitStack() as stack:
+        image = stack.enter_context(SampleImage(sample, images))
+        missing = image.missing_chunks(manifest.channels)
+        bins, statistics = stream_sample(sample, image, manifest, options, stack)
+        write_pixels(handoff, sample.sample, bins, statistics)
+        handoff.write_attributes(sample.sample, {MISSING_CHUNKS: missing})
+    return statistics.shape[0] * statistics.shape[1], clock()

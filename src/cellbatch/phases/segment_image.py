@@ -7,7 +7,8 @@ import numpy as np
 from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel, check_compartment
 from cellbatch.phases.postprocess_labels import make_labels, resolve_watershed
 from cellbatch.phases.prepare_model import find_model
-from cellbatch.phases.preprocess_images import check_pixels, prepare_input
+from cellbatch.phases.preprocess_images import prepare_input
+from cellbatch.phases.streamed_preprocessing import check_pixels
 from cellbatch.preprocessing.statistics import equalize
 from cellbatch.spec import Window
 

@@ -1,0 +1,137 @@
+"""Heads of an image of any size, a row of tiles after the other, whichever rows are asked for."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellbatch.geometry.tiles import OUTSIDE, TileGrid
+from cellbatch.inference.blending import Blender, FinishedRows
+from cellbatch.spec import Window
+
+Pixels = NDArray[np.float32]
+Read = Callable[[Window], Pixels]
+Predict = Callable[[Pixels], Pixels]
+# distinct constant tiles whose heads are kept
+MOST_CONSTANTS = 64
+
+
+def read_band(grid: TileGrid, row: int, padding: str, read: Read) -> Pixels:
+    """Pixels that one row of tiles shows, padded as the tiles are.
+
+    Parameters
+    ----------
+    grid : where the tiles lie
+    row : row of tiles
+    padding : ``constant`` or ``reflect``, see ``TileGrid.source_indices``
+    read : gives the pixels (y, x, C) of a rectangle of the image
+
+    Returns
+    -------
+    ndarray of float32, shape (tile height, padded width, C)
+    """
+    rows, columns = grid.axes
+    down = rows.source_indices(row * rows.stride, row * rows.stride + rows.tile, padding)
+    across = columns.source_indices(0, columns.padded_size, padding)
+    inside = down[down != OUTSIDE]
+    if not len(inside):
+        return np.zeros((rows.tile, columns.padded_size, read(Window(0, 1, 0, 1)).shape[2]), np.float32)
+    first, last = int(inside.min()), int(inside.max()) + 1
+    pixels = read(Window(first, last, 0, columns.size))
+    band = pixels.take(np.where(down == OUTSIDE, 0, down - first), axis=0).take(across, axis=1)
+    band[down == OUTSIDE] = 0
+    band[:, across == OUTSIDE] = 0
+    return band
+
+
+class TilePredictor:
+    """Heads of tiles through model calls of one fixed shape, in which each tile has a fixed place.
+
+    The place follows from the tile's number in the whole grid, so that it is the same whichever tiles are asked for.
+    A tile of one value per channel is predicted alone, once, and its heads are used again.
+
+    Parameters
+    ----------
+    predict : takes float32 (N, Y, X, C), gives float32 (N, Y, X, K)
+    tile_batch : N of every call
+    """
+
+    def __init__(self, predict: Predict, tile_batch: int) -> None:
+        self._predict, self._tile_batch = predict, tile_batch
+        self._constants: dict[bytes, Pixels] = {}
+
+    def predict_band(self, band: Pixels, grid: TileGrid, row: int) -> Iterator[Pixels]:
+        """Heads (tile height, tile width, K) of a row of tiles, from left to right."""
+        columns = grid.axes[1]
+        first = row * columns.count
+        column = 0
+        while column < columns.count:
+            place = (first + column) % self._tile_batch
+            group = range(column, min(column + self._tile_batch - place, columns.count))
+            yield from self._predict_group([_cut(band, grid, at) for at in group], place)
+            column = group.stop
+
+    def _predict_group(self, tiles: list[Pixels], place: int) -> Iterator[Pixels]:
+        """Heads of neighbouring tiles that share a model call from ``place`` on."""
+        known = [self._constant(tile) for tile in tiles]
+        answers = None
+        if any(answer is None for answer in known):
+            call = np.zeros((self._tile_batch, *tiles[0].shape), np.float32)
+            for at, (tile, answer) in enumerate(zip(tiles, known, strict=True)):
+                if answer is None:
+                    call[place + at] = tile
+            answers = self._predict(call)
+        for at, answer in enumerate(known):
+            if answer is None:
+                assert answers is not None
+                answer = answers[place + at]
+            yield answer
+
+    def _constant(self, tile: Pixels) -> Pixels | None:
+        """Heads of a tile of one value per channel; ``None`` for any other tile."""
+        value = tile[0, 0]
+        if (tile[-1, -1] != value).any() or (tile != value).any():
+            return None
+        key = value.tobytes()
+        if key not in self._constants:
+            if len(self._constants) == MOST_CONSTANTS:
+                self._constants.pop(next(iter(self._constants)))
+            call = np.zeros((self._tile_batch, *tile.shape), np.float32)
+            call[0] = tile
+            self._constants[key] = self._predict(call)[0].copy()
+        return self._constants[key]
+
+
+def blend_rows(
+    bands: Iterable[Pixels], predictor: TilePredictor, grid: TileGrid, owned: tuple[int, int]
+) -> Iterator[FinishedRows]:
+    """Heads of the image rows that some rows of tiles own, as soon as they are finished.
+
+    Parameters
+    ----------
+    bands : of the rows of tiles ``grid.touching_rows(*owned)``, in order, see ``read_band``
+    predictor : of the tiles
+    grid : where the tiles lie
+    owned : first row of tiles, and the one behind the last
+
+    Yields
+    ------
+    FinishedRows
+        Together ``grid.owned_rows(*owned)``; equal to the same rows of the whole image to the last bit.
+    """
+    y0, y1 = grid.owned_rows(*owned)
+    first, last = grid.touching_rows(*owned)
+    blender: Blender | None = None
+    for row, band in zip(range(first, last), bands, strict=True):
+        for tile in predictor.predict_band(band, grid, row):
+            blender = blender or Blender(grid, tile.shape[2], (first, last))
+            finished = blender.add(tile)
+            if finished is not None and finished.y1 > y0:
+                start = max(y0 - finished.y0, 0)
+                yield FinishedRows(finished.y0 + start, min(finished.y1, y1), finished.pixels[start : y1 - finished.y0])
+
+
+def _cut(band: Pixels, grid: TileGrid, column: int) -> Pixels:
+    """One tile of a band."""
+    columns = grid.axes[1]
+    return band[:, column * columns.stride : column * columns.stride + columns.tile]
