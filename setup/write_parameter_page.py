@@ -12,8 +12,8 @@ PAGE = ROOT / "docs" / "parameters.md"
 HEAD = """# Parameters
 
 Every parameter of `nextflow run main.nf`, as `nextflow_schema.json` holds them (this page is written from it by
-`python setup/write_parameter_page.py`). An unknown parameter or a value outside these limits stops the run before any task,
-with the nearest known name.
+`python setup/write_parameter_page.py`). An unknown parameter or a value outside these limits stops the run before any
+task, with the nearest known name.
 """
 
 
