@@ -1,7 +1,7 @@
 #!/usr/bin/env nextflow
 // cellbatch: DeepCell segmentation, from a samplesheet to labels, tables and a report
 
-include { codeOf; entriesOf; modelFolder; pricesOf; remarksOf; stageRows } from './subworkflows/local/launch/main'
+include { codeOf; entriesOf; modelFolder; pricesOf; remarksOf; stageRows; writeCost } from './subworkflows/local/launch/main'
 include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
 include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
 include { PREPROCESS_IMAGES  } from './modules/local/preprocess_images/main'
@@ -105,7 +105,10 @@ workflow {
         if (workflow.success && params.plan_only.toString().toBoolean()) {
             log.info(file("${params.outdir}/plan/plan.txt").text)
         }
-        else if (workflow.success) {
+        else {
+            writeCost(projectDir, params.outdir)
+        }
+        if (workflow.success && !params.plan_only.toString().toBoolean()) {
             log.info("labels    ${params.outdir}/labels\noverlays  ${params.outdir}/qc\nreport    ${params.outdir}/report/multiqc_report.html")
         }
     }

@@ -16,6 +16,9 @@ lock() { # lock OUTPUT INPUT...
 # The larger set first: what the engine for tests allows decides the versions of the smaller one.
 lock requirements/test.txt pyproject.toml requirements/build.in --extra test --constraint requirements/constraints.in
 lock requirements/base.txt pyproject.toml requirements/build.in --constraint requirements/test.txt
+# What the images for GPUs and for the preparation of models have besides: the same versions as everywhere else.
+lock requirements/gpu.txt requirements/gpu.in --constraint requirements/base.txt
+lock requirements/model.txt requirements/model.in --constraint requirements/test.txt
 lock requirements/java.txt requirements/java.in
 lock requirements/jgo.txt requirements/jgo.in
 lock requirements/docs.txt requirements/docs.in

@@ -11,7 +11,7 @@ import numpy as np
 
 from cellbatch.errors import ConfigError
 from cellbatch.planning.batch_size import LEAST_LOG2, MOST_LOG2, choose_batch_pixels
-from cellbatch.planning.cost import Estimate, Fleet, Station, Workload, choose_mode, estimate
+from cellbatch.planning.cost import MONTH_H, Estimate, Fleet, Station, Workload, choose_mode, estimate
 from cellbatch.planning.machines import MARKETS, Machine, Prices, smallest_machine
 from cellbatch.planning.rates import (
     FUSED,
@@ -46,6 +46,7 @@ class Setting:
     market: str
     rates: Rates
     disk_bytes: float
+    machine_hour: Mapping[str, float]
 
     @property
     def fleet(self) -> Fleet:
@@ -66,7 +67,8 @@ def read_setting(parameters: Mapping[str, Any], prices: Prices | None) -> Settin
         slots = max(1, (os.cpu_count() or CPUS_PER_TASK) // CPUS_PER_TASK)
         station = Station(slots, CPUS_PER_TASK, False, hour, "local")
         stations = dict.fromkeys((*PHASES, FUSED), station)
-        return Setting({"local": Fleet(stations, LOCAL, "local")}, "local", Rates(), LOCAL_DISK_BYTES)
+        fleet = Fleet(stations, LOCAL, "local")
+        return Setting({"local": fleet}, "local", Rates(), LOCAL_DISK_BYTES, {"local": hour})
     market = "spot" if parameters.get("gcp_spot") else "on_demand"
     fleets = {}
     for name in MARKETS:
@@ -76,7 +78,7 @@ def read_setting(parameters: Mapping[str, Any], prices: Prices | None) -> Settin
             if name == market:
                 raise
     disk = max(1.0, fleets[market].disk_gb - DISK_KEPT_GB) * 1e9
-    return Setting(fleets, market, Rates(), disk)
+    return Setting(fleets, market, Rates(), disk, _machine_hours(parameters, prices, market))
 
 
 def auto_batch_pixels(parameters: Mapping[str, Any], setting: Setting) -> int:
@@ -155,6 +157,10 @@ def project_money(
         "phases": {"choice": choice, "why": why},
         "estimates": [entry.to_json() for entry in found],
         "disk_gb_per_task": round(setting.disk_bytes / 1e9, 1),
+        "market": setting.market,
+        "head_hour": setting.fleet.head_hour,
+        "default_machine": setting.fleet.stations["preprocess"].machine,
+        "machine_hour": dict(setting.machine_hour),
     }
     if setting.market != "local":
         money |= _alternatives(workload, setting)
@@ -207,6 +213,16 @@ def _google_fleet(parameters: Mapping[str, Any], prices: Prices, market: str) ->
         write_operation=table["write_operations_per_1000"] / 1000,
         read_operation=table["read_operations_per_1000"] / 1000,
     )
+
+
+def _machine_hours(parameters: Mapping[str, Any], prices: Prices, market: str) -> dict[str, float]:
+    """Dollars per hour of every machine that a task may get, its share of disk included."""
+    disk = _gigabytes(str(parameters["gcp_boot_disk"])) * prices.table["disk_gb_month"] / MONTH_H
+    gpu_family = prices.machine(str(parameters["gcp_gpu_machine"])).family
+    gpu_type = str(parameters["gcp_gpu_type"])
+    hours = {m.name: prices.machine_hour(m, market) for m in prices.machines(str(parameters["gcp_cpu_machine"]))}
+    hours |= {m.name: prices.machine_hour(m, market, gpu_type) for m in prices.machines(gpu_family)}
+    return {name: round(hour + disk, 6) for name, hour in hours.items()}
 
 
 def _alternatives(workload: Workload, setting: Setting) -> dict[str, Any]:

@@ -79,6 +79,33 @@ def pricesOf(projectDir, prices) {
     new groovy.json.JsonSlurperClassic().parseText(table.text)
 }
 
+// cost.csv from the trace, which is complete only now. The results may lie in a bucket, so the script works on copies.
+def writeCost(projectDir, outdir) {
+    def traces = [outdir, 'results'].collect { folder -> file("${folder}/pipeline_info/execution_trace.txt") }.findAll { entry -> entry.exists() }
+    def plan = file("${outdir}/plan/plan.json")
+    if (!traces || !plan.exists()) {
+        return
+    }
+    def copies = java.nio.file.Files.createTempDirectory('cellbatch-')
+    ['pipeline_info', 'plan'].each { name -> copies.resolve(name).mkdirs() }
+    // Nextflow 25.04 with the newer parser writes its trace beside the default --outdir: the newest is this run's
+    traces.sort { entry -> entry.lastModified() }.last().copyTo(copies.resolve('pipeline_info/execution_trace.txt'))
+    plan.copyTo(copies.resolve('plan/plan.json'))
+    def timings = file("${outdir}/pipeline_info/timings.csv")
+    if (timings.exists()) {
+        timings.copyTo(copies.resolve('pipeline_info/timings.csv'))
+    }
+    def cost = ['python3', "${projectDir}/bin/cost_run.py", '--results', copies.toString()].execute()
+    def said = cost.err.text
+    if (cost.waitFor() == 0) {
+        copies.resolve('pipeline_info/cost.csv').copyTo("${outdir}/pipeline_info/cost.csv")
+    }
+    else {
+        log.warn("no cost.csv: ${said.readLines() ? said.readLines().last() : ''}; where Python knows the package: bin/cost_run.py --results ${outdir}")
+    }
+    copies.deleteDir()
+}
+
 // Fingerprint of all source files that a phase imports, directly or not, and of the native kernels if it calls any.
 def codeOf(projectDir, phase) {
     def source = "${projectDir}/src/cellbatch"

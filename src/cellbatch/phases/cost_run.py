@@ -1,0 +1,57 @@
+"""After a run: ``cost.csv`` from its trace, its timings and its plan."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from cellbatch.errors import InputError
+from cellbatch.io.tables import read_table, write_table
+from cellbatch.reporting.cost import build_cost
+from cellbatch.reporting.timings import COLUMNS
+
+logger = logging.getLogger(__name__)
+
+TRACE = "pipeline_info/execution_trace.txt"
+TIMINGS = "pipeline_info/timings.csv"
+PLAN = "plan/plan.json"
+COST = "pipeline_info/cost.csv"
+
+
+def cost_run(results: Path, trace: Path | None = None) -> pd.DataFrame:
+    """Write ``pipeline_info/cost.csv`` of a run.
+
+    Parameters
+    ----------
+    results : folder of the results, as ``--outdir`` named it
+    trace : Nextflow's trace where it does not stand among the results
+
+    Raises
+    ------
+    InputError
+        If the trace or the plan is missing or is not one.
+    """
+    place = trace or results / TRACE
+    for path in (place, results / PLAN):
+        if not path.is_file():
+            raise InputError(f"no file {path}; name the folder that --outdir named, of a run that has ended")
+    plan = json.loads((results / PLAN).read_text(encoding="utf-8"))
+    attempts = pd.read_csv(place, sep="\t", dtype=str, keep_default_na=False)
+    missing = {"process", "tag", "status", "exit", "attempt", "submit", "start", "complete", "realtime"} - set(attempts)
+    if missing or "machine_hour" not in plan:
+        what = f"lacks {', '.join(sorted(missing))}" if missing else "comes from an older version"
+        raise InputError(
+            f"{place if missing else results / PLAN}: {what}; run the pipeline again with its own settings"
+        )
+    written = results / TIMINGS
+    # a stub run leaves an empty file, a run that failed none
+    has_timings = written.is_file() and written.stat().st_size > 0
+    timings = read_table(written) if has_timings else pd.DataFrame(columns=list(COLUMNS))
+    table = build_cost(attempts, timings, plan)
+    write_table(table, results / COST, "csv")
+    run = table[table["scope"] == "run"].set_index("quantity")["measured"]
+    logger.info("%.0f s end to end, %.2f dollars", run["end-to-end time"], run["cost"])
+    return table

@@ -1,0 +1,169 @@
+"""What a run took and cost, from Nextflow's trace, beside what was planned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cellbatch.reporting.timings import SETUP_STEPS
+
+COLUMNS = ("scope", "name", "quantity", "unit", "planned", "measured")
+PREEMPTED = range(50001, 50007)
+MORE_MEMORY_AFTER = (75, 137)
+GPU_PROCESSES = ("INFER_TILES", "SEGMENT_BATCH")
+FUSED_PROCESS = "SEGMENT_BATCH"
+PHASE_OF = {
+    "PREPROCESS_IMAGES": "preprocess",
+    "INFER_TILES": "infer",
+    "POSTPROCESS_LABELS": "postprocess",
+    "MEASURE_CELLS": "measure",
+    "SEGMENT_BATCH": "fused",
+}
+_TIMES = ("submit", "start", "complete", "realtime")
+
+
+def read_attempts(trace: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per attempt that this run made: seconds, machine and dollars.
+
+    Parameters
+    ----------
+    trace : Nextflow's trace with raw values: times in ms since 1970, ``-`` where there is none
+    plan : as PLAN_BATCHES wrote it: ``batch_list`` with machines by attempt, ``machine_hour`` in dollars
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``process, batch, attempt, outcome`` (done, failed or preempted), ``machine``, ``queue_s`` (from submission to the
+        start of the machine's work for it, with the machine's own start), ``staging_s`` (image, driver, files), ``work_s``,
+        ``lost_s`` (attempts that failed), ``held_s`` (what is paid) and ``dollars``. Cached tasks were paid by an
+        earlier run and are left out.
+
+    Raises
+    ------
+    ValueError
+        If a machine has no price in the plan.
+    """
+    ran = trace[trace["status"] != "CACHED"].reset_index(drop=True)
+    times = ran[list(_TIMES)].apply(pd.to_numeric, errors="coerce") / 1000
+    exits = pd.to_numeric(ran["exit"], errors="coerce")
+    attempt = pd.to_numeric(ran["attempt"], errors="coerce").fillna(1).astype(int)
+    batch = ran["tag"].astype(str).str.split(" ").str[0].where(ran["tag"].astype(str) != "-", "")
+    done = ran["status"] == "COMPLETED"
+    started = times["start"].fillna(times["submit"])
+    held = (times["complete"] - started).clip(lower=0).fillna(0)
+    work = times["realtime"].where(done, 0).fillna(0).clip(upper=held)
+    machines = _machines(ran["process"], batch, attempt, exits, plan)
+    unknown = sorted(set(machines) - set(plan["machine_hour"]))
+    if unknown:
+        raise ValueError(f"no price for the machine {', '.join(unknown)} in plan.json")
+    return pd.DataFrame(
+        {
+            "process": ran["process"],
+            "batch": batch,
+            "attempt": attempt,
+            "outcome": np.select([done, exits.isin(PREEMPTED)], ["done", "preempted"], "failed"),
+            "machine": machines,
+            "submit_s": times["submit"],
+            "complete_s": times["complete"],
+            "queue_s": (started - times["submit"]).clip(lower=0).fillna(0),
+            "staging_s": (held - work).where(done, 0),
+            "work_s": work,
+            "lost_s": held.where(~done, 0),
+            "held_s": held,
+            "dollars": held / 3600 * machines.map(plan["machine_hour"]).astype(float),
+        }
+    )
+
+
+def build_cost(trace: pd.DataFrame, timings: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
+    """Table of ``cost.csv``: one quantity per row, planned beside measured.
+
+    Parameters
+    ----------
+    trace : as for ``read_attempts``
+    timings : of all tasks, as ``merge_timings`` gives them
+    plan : as PLAN_BATCHES wrote it
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``scope`` (``run`` or ``process``), ``name``, ``quantity``, ``unit``, ``planned`` (empty where nothing was),
+        ``measured``.
+    """
+    attempts = read_attempts(trace, plan)
+    planned = _planned(attempts, plan)
+    rows = [row for process in dict.fromkeys(attempts["process"]) for row in _process_rows(process, attempts, planned)]
+    table = pd.DataFrame([*_run_rows(attempts, timings, plan, planned), *rows], columns=list(COLUMNS))
+    return table.astype({"planned": "float64", "measured": "float64"})
+
+
+def _machines(
+    process: pd.Series, batch: pd.Series, attempt: pd.Series, exits: pd.Series, plan: Mapping[str, Any]
+) -> pd.Series:
+    """Machine of each attempt: a larger one after a death for memory, as the profile asks."""
+    by_batch = {entry["id"]: entry.get("machine", {}) for entry in plan["batch_list"]}
+    ends = dict(zip(zip(process, batch, attempt, strict=True), exits, strict=True))
+    found = []
+    for name, identifier, number in zip(process, batch, attempt, strict=True):
+        sizes = by_batch.get(identifier, {}).get(PHASE_OF.get(name, ""))
+        grown = ends.get((name, identifier, number - 1)) in MORE_MEMORY_AFTER
+        found.append(sizes[min(number, len(sizes)) - 1 if grown else 0] if sizes else plan["default_machine"])
+    return pd.Series(found, index=process.index, dtype=object)
+
+
+def _planned(attempts: pd.DataFrame, plan: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the estimate of the way that the run took."""
+    mode = "fused" if FUSED_PROCESS in set(attempts["process"]) else "split"
+    wanted = (mode, plan["market"])
+    return next((row for row in plan["estimates"] if (row["mode"], row["market"]) == wanted), {})
+
+
+def _process_rows(process: str, attempts: pd.DataFrame, planned: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Quantities of one process."""
+    own = attempts[attempts["process"] == process]
+    outcomes = own["outcome"].value_counts()
+    hours, dollars = (planned.get(name, {}).get(process) for name in ("task_hours", "dollars_by"))
+    rows: list[tuple[str, str, Any, Any]] = [
+        ("tasks", "", None, own["batch"].nunique() if PHASE_OF.get(process) else (own["outcome"] == "done").sum()),
+        ("attempts", "", None, len(own)),
+        ("failed attempts", "", None, outcomes.get("failed", 0)),
+        ("preempted attempts", "", None, outcomes.get("preempted", 0)),
+    ]
+    for column in ("queue", "staging", "work", "lost"):
+        rows.append((f"{column} time", "s", None, own[f"{column}_s"].sum()))
+    rows.append(("machine time", "s", None if hours is None else hours * 3600, own["held_s"].sum()))
+    rows.append(("cost", "USD", dollars, own["dollars"].sum()))
+    return [("process", process, *row) for row in rows]
+
+
+def _run_rows(
+    attempts: pd.DataFrame, timings: pd.DataFrame, plan: Mapping[str, Any], planned: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Quantities of the whole run."""
+    whole_s = attempts["complete_s"].max() - attempts["submit_s"].min() if len(attempts) else 0.0
+    overhead = whole_s / 3600 * plan.get("head_hour", 0.0)
+    dollars = attempts["dollars"].sum() + overhead
+    megapixels = plan["model_pixels"] / 1e6
+    steps = timings[timings["step"].isin(SETUP_STEPS)]["seconds"].sum() if len(timings) else 0.0
+    paid = attempts["queue_s"].sum() + attempts["held_s"].sum()
+    waiting = attempts["queue_s"].sum() + attempts["staging_s"].sum() + steps
+    gpu = attempts[attempts["process"].isin(GPU_PROCESSES)] if plan["place"] != "local" else attempts[:0]
+    gpu_s = gpu["held_s"].sum()
+    network = timings[timings["step"] == "network"]["seconds"].sum() if len(timings) else 0.0
+    hours, cost = planned.get("hours"), planned.get("dollars")
+    rows = [
+        ("end-to-end time", "s", None if hours is None else hours * 3600, whole_s),
+        ("total runtime", "s", None, attempts["work_s"].sum()),
+        ("machine time", "s", planned.get("machine_hours", np.nan) * 3600, attempts["held_s"].sum()),
+        ("lost time", "s", None, attempts["lost_s"].sum()),
+        ("set-up share", "", planned.get("setup_share"), waiting / paid if paid else 0.0),
+        ("GPU time", "s", planned.get("gpu_hours", np.nan) * 3600, gpu_s),
+        ("GPU idle share", "", None, max(0.0, 1 - network / gpu_s) if gpu_s else None),
+        ("cost", "USD", cost, dollars),
+        ("cost per sample", "USD", None if cost is None else cost / plan["samples"], dollars / plan["samples"]),
+        ("cost per Mpx", "USD", None if cost is None else cost / megapixels, dollars / megapixels),
+    ]
+    return [("run", "", *row) for row in rows]
