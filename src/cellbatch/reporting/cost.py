@@ -36,10 +36,9 @@ def read_attempts(trace: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``process, batch, attempt, outcome`` (done, failed or preempted), ``machine``, ``queue_s`` (from submission to the
-        start of the machine's work for it, with the machine's own start), ``staging_s`` (image, driver, files), ``work_s``,
-        ``lost_s`` (attempts that failed), ``held_s`` (what is paid) and ``dollars``. Cached tasks were paid by an
-        earlier run and are left out.
+        ``process, batch, attempt, outcome`` (done, failed or preempted), ``machine``, ``queue_s`` (from submission
+        until the machine runs), ``staging_s`` (image, driver, files), ``work_s``, ``lost_s`` (attempts that failed),
+        ``held_s`` (what is paid) and ``dollars``. Cached tasks were paid by an earlier run and are left out.
 
     Raises
     ------

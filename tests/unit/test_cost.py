@@ -1,0 +1,134 @@
+"""What a run took and cost, on recorded traces: a local one, and one as Google Batch writes it."""
+
+import io
+import json
+
+import pandas as pd
+import pytest
+
+from cellbatch.errors import InputError
+from cellbatch.phases.cost_run import cost_run
+from cellbatch.reporting.cost import build_cost, read_attempts
+
+HEADER = "task_id hash native_id process tag name status exit attempt submit start complete realtime cpus memory"
+# queue 100 s, image and staging 60 s, work 200 s; a preempted attempt of 90 s; a death for memory of 50 s
+GOOGLE = [
+    "1 a/1 nf-1 PLAN_BATCHES - PLAN_BATCHES COMPLETED 0 1 0 100000 130000 10000 1 2",
+    "2 a/2 nf-2 PREPROCESS_IMAGES b1_(5) x COMPLETED 0 1 130000 230000 490000 200000 2 7",
+    "3 a/3 nf-3 INFER_TILES b1_(5) x FAILED 50001 1 490000 590000 680000 - 4 14",
+    "4 a/4 nf-4 INFER_TILES b1_(5) x COMPLETED 0 2 680000 780000 1040000 200000 4 14",
+    "5 a/5 nf-5 POSTPROCESS_LABELS b1_(5) x FAILED 137 1 1040000 1140000 1190000 50000 2 7",
+    "6 a/6 nf-6 POSTPROCESS_LABELS b1_(5) x COMPLETED 0 2 1190000 1290000 1390000 40000 2 14",
+    "7 a/7 nf-7 MEASURE_CELLS b1_(5) x CACHED 0 1 1 2 999999999 500 2 7",
+    "8 a/8 nf-8 REPORT_RUN - x ABORTED - 1 1390000 - - - 1 2",
+]
+PLAN = {
+    "place": "google",
+    "market": "spot",
+    "samples": 5,
+    "model_pixels": 5_000_000,
+    "batch_list": [
+        {"id": "b1", "machine": {phase: ["small", "large"] for phase in ("preprocess", "postprocess", "measure")}}
+    ],
+    "estimates": [
+        {"mode": "split", "market": "on_demand", "hours": 9, "dollars": 9, "setup_share": 0.9},
+        {"mode": "split", "market": "spot", "hours": 0.5, "dollars": 0.25, "setup_share": 0.5, "machine_hours": 0.2}
+        | {"gpu_hours": 0.1, "task_hours": {"INFER_TILES": 0.1}, "dollars_by": {"INFER_TILES": 0.02}},
+    ],
+    "machine_hour": {"small": 3.6, "large": 36.0, "gpu": 360.0},
+    "default_machine": "small",
+    "head_hour": 1.0,
+}
+PLAN["batch_list"][0]["machine"]["infer"] = ["gpu", "gpu"]
+
+
+def _trace(rows: list[str]) -> pd.DataFrame:
+    text = "\n".join("\t".join(line.split()) for line in [HEADER, *rows]).replace("_(", " (")
+    return pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False)
+
+
+def _timings() -> pd.DataFrame:
+    rows = [("infer", "b1", "", "load_model", 20.0), ("infer", "b1", "s", "network", 105.0)]
+    return pd.DataFrame(rows, columns=["phase", "batch", "sample", "step", "seconds"])
+
+
+def _measured(table: pd.DataFrame, quantity: str, process: str = "") -> float:
+    row = table[(table["quantity"] == quantity) & (table["name"] == process)]
+    assert len(row) == 1
+    return float(row["measured"].iloc[0])
+
+
+def test_failed_and_preempted_attempts_are_paid_and_cached_tasks_are_not():
+    attempts = read_attempts(_trace(GOOGLE), PLAN).set_index(["process", "attempt"])
+    assert "MEASURE_CELLS" not in attempts.index.get_level_values(0)
+    assert attempts.loc[("INFER_TILES", 1), "outcome"] == "preempted"
+    assert attempts.loc[("INFER_TILES", 1), "dollars"] == pytest.approx(90 * 0.1)
+    assert attempts.loc[("POSTPROCESS_LABELS", 1), "outcome"] == "failed"
+    assert list(attempts["queue_s"]) == [100] * 6 + [0]
+    assert attempts.loc[("REPORT_RUN", 1), "held_s"] == 0
+
+
+def test_the_attempt_after_a_death_for_memory_pays_for_its_larger_machine():
+    attempts = read_attempts(_trace(GOOGLE), PLAN).set_index(["process", "attempt"])
+    assert list(attempts.loc["POSTPROCESS_LABELS", "machine"]) == ["small", "large"]
+    assert attempts.loc[("POSTPROCESS_LABELS", 2), "dollars"] == pytest.approx(100 * 0.01)
+
+
+def test_the_table_adds_up():
+    table = build_cost(_trace(GOOGLE), _timings(), PLAN)
+    assert _measured(table, "end-to-end time") == 1390
+    assert _measured(table, "total runtime") == 10 + 200 + 200 + 40
+    assert _measured(table, "machine time") == 30 + 260 + 90 + 260 + 50 + 100
+    assert _measured(table, "lost time") == 140
+    assert _measured(table, "GPU time") == 350
+    assert _measured(table, "GPU idle share") == pytest.approx(1 - 105 / 350)
+    cost = 30 * 0.001 + 260 * 0.001 + 350 * 0.1 + 50 * 0.001 + 100 * 0.01
+    assert _measured(table, "cost") == pytest.approx(cost + 1390 / 3600)
+    assert _measured(table, "cost per sample") == pytest.approx((cost + 1390 / 3600) / 5)
+    assert _measured(table, "cost per Mpx") == pytest.approx((cost + 1390 / 3600) / 5)
+    processes = table[(table["scope"] == "process") & (table["quantity"] == "cost")]["measured"].sum()
+    assert processes == pytest.approx(cost)
+    staging = 20 + 60 + 0 + 60 + 0 + 60
+    assert _measured(table, "set-up share") == pytest.approx((600 + staging + 20) / (600 + 790))
+
+
+def test_counts_by_process_and_plan_beside_measurement():
+    table = build_cost(_trace(GOOGLE), _timings(), PLAN)
+    infer = [_measured(table, f"{what}", "INFER_TILES") for what in ("tasks", "attempts", "preempted attempts")]
+    assert infer == [1, 2, 1]
+    planned = table.set_index(["name", "quantity"])["planned"]
+    assert planned["", "cost"] == 0.25
+    assert planned["", "end-to-end time"] == 1800
+    assert planned["INFER_TILES", "machine time"] == 360
+    assert planned["INFER_TILES", "cost"] == 0.02
+
+
+def test_a_machine_without_a_price_is_an_error():
+    with pytest.raises(ValueError, match="no price for the machine small"):
+        build_cost(_trace(GOOGLE), _timings(), {**PLAN, "machine_hour": {"large": 1, "gpu": 1}})
+
+
+def test_a_local_run_costs_nothing_and_has_no_gpu_hours():
+    plan = {**PLAN, "place": "local", "market": "local", "machine_hour": {"local": 0}, "default_machine": "local"}
+    plan |= {"head_hour": 0, "batch_list": [{"id": "b1"}], "estimates": []}
+    table = build_cost(_trace(GOOGLE), _timings(), plan)
+    assert _measured(table, "cost") == 0
+    assert _measured(table, "GPU time") == 0
+    assert table["planned"].isna().all()
+
+
+def test_the_command_writes_the_table_and_names_what_is_missing(tmp_path):
+    with pytest.raises(InputError, match=r"execution_trace\.txt"):
+        cost_run(tmp_path)
+    (tmp_path / "pipeline_info").mkdir()
+    (tmp_path / "plan").mkdir()
+    _trace(GOOGLE).to_csv(tmp_path / "pipeline_info/execution_trace.txt", sep="\t", index=False)
+    (tmp_path / "plan/plan.json").write_text(json.dumps({"batch_list": []}), encoding="utf-8")
+    with pytest.raises(InputError, match="older version"):
+        cost_run(tmp_path)
+    (tmp_path / "plan/plan.json").write_text(json.dumps(PLAN), encoding="utf-8")
+    (tmp_path / "pipeline_info/timings.csv").touch()
+    cost_run(tmp_path)
+    written = pd.read_csv(tmp_path / "pipeline_info/cost.csv")
+    assert list(written.columns) == ["scope", "name", "quantity", "unit", "planned", "measured"]
+    assert len(written) > 40
