@@ -199,3 +199,33 @@ def test_implausible_size_is_told_and_not_used(tmp_path: Path, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING):
         assert read_header(path).image_mpp is None
     assert "10000 µm is implausible" in caplog.text
+
+
+@pytest.mark.parametrize("offset", [0, 2, 7])
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}], ids=str)
+def test_pixels_inside_the_header_are_refused(tmp_path: Path, offset: int, options: dict) -> None:
+    """Found by the fuzzer: such an offset read the header's own bytes as pixels, without a word."""
+    path = tmp_path / "a.tif"
+    write_pages(path, count=2, **options)
+    with tifffile.TiffFile(path) as tif:
+        place = tif.pages[1].aspage().tags["StripOffsets"].valueoffset
+    data = bytearray(path.read_bytes())
+    data[place : place + 4] = struct.pack("<I", offset)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=rf"page 1 names a strip or tile at byte {offset} of"):
+        read_header(path)
+
+
+def test_a_strip_that_claims_far_more_than_it_can_hold_is_refused(tmp_path: Path) -> None:
+    """A kilobyte that unpacks to gigabytes is told by the size that the header claims."""
+    path = tmp_path / "a.tif"
+    write_pages(path, count=1, compression="zlib")
+    with tifffile.TiffFile(path) as tif:
+        places = [tif.pages[0].tags[name].offset + 8 for name in ("ImageLength", "RowsPerStrip", "ImageWidth")]
+    data = bytearray(path.read_bytes())
+    for place in places:
+        data[place - 6 : place - 4] = struct.pack("<H", 4)
+        data[place : place + 4] = struct.pack("<I", 200_000)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="claims 80000000000 bytes in a strip or tile"):
+        read_header(path)

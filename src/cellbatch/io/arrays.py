@@ -139,7 +139,8 @@ def open_npz(path: Path, name: str, options: ReadOptions) -> NpzReader:
     """
     del options
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy leaves a damaged archive open unless it is given an open file
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             keys = list(archive.files)
             key = next((key for key in IMAGE_KEYS if key in keys), keys[0] if len(keys) == 1 else "")
             if not key:

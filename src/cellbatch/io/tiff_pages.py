@@ -15,6 +15,11 @@ from cellbatch.io.tiff_segments import SegmentCache, SegmentReader, segment_shap
 from cellbatch.spec import Window
 
 MAX_TAGS = 4096
+# Pixels at the very start of a file would lie in its header.
+HEADER_BYTES = 8
+# No codec of microscopy packs real pixels this densely; a part that claims it, and is large, would only fill memory.
+DENSEST = 2000
+HARMLESS_BYTES = 2**28
 
 
 class PageReader:
@@ -118,7 +123,14 @@ def check_page(name: str, page: Any, size: int) -> None:
             f"{name}: page {page.index} names {min(len(offsets), len(counts))} strips or tiles, "
             f"expected {expected}; the file is damaged: write it again"
         )
-    ends = offsets + counts
+    _refuse_bomb(name, page, rows * columns * depth * contiguous, counts)
+    astray = ((counts > 0) | page.keyframe.is_final) & (offsets < HEADER_BYTES)
+    if astray.any():
+        raise InputError(
+            f"{name}: page {page.index} names a strip or tile at byte {int(offsets[astray][0])} of {size}, where none can "
+            "be; the file is damaged: copy or write it again"
+        )
+    ends = np.maximum(offsets, offsets + counts)  # a sum beyond 64 bits would begin anew at zero
     if page.keyframe.is_final and len(offsets):
         needed = separate * depth * height * width * contiguous * np.dtype(page.keyframe.dtype).itemsize
         ends = np.append(ends, offsets[0] + np.uint64(needed))
@@ -127,6 +139,19 @@ def check_page(name: str, page: Any, size: int) -> None:
         raise InputError(
             f"{name}: the file is cut short: page {page.index} needs {found} bytes, the file has {size}; "
             "copy or write it again"
+        )
+
+
+def _refuse_bomb(name: str, page: Any, samples: int, counts: NDArray[np.uint64]) -> None:
+    """Refuse a strip or tile that claims to unpack to far more than its bytes can hold."""
+    if page.keyframe.dtype is None:
+        return
+    claimed = samples * np.dtype(page.keyframe.dtype).itemsize
+    stored = counts[counts > 0]
+    if claimed > HARMLESS_BYTES and len(stored) and claimed > DENSEST * int(stored.min()):
+        raise InputError(
+            f"{name}: page {page.index} claims {claimed} bytes in a strip or tile of {int(stored.min())}; "
+            "the file is damaged or made to fill the memory: write it again"
         )
 
 

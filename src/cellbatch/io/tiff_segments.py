@@ -156,13 +156,14 @@ class SegmentReader:
             target[...] = self._page.nodata
             return
         channel = sample if self._page.shaped[4] > 1 else 0
-        part = segment[0, y0 - place.y0 : y1 - place.y0, x0 - place.x0 : x1 - place.x0, channel]
-        if part.shape != target.shape:
+        samples = self._page.shaped[4]
+        part = segment[0, y0 - place.y0 : y1 - place.y0, x0 - place.x0 : x1 - place.x0, channel : channel + 1]
+        if segment.shape[3] != samples or part.shape != (*target.shape, 1):
             raise InputError(
-                f"{self._name}: page {self._page.index} holds a segment of {segment.shape[1:3]} px where "
-                f"{(rows, columns)} px are named; the file is damaged: write it again"
+                f"{self._name}: page {self._page.index} holds a segment of {segment.shape[1:]} (rows, columns, samples) "
+                f"where {(rows, columns, samples)} are named; the file is damaged: write it again"
             )
-        target[...] = part
+        target[...] = part[..., 0]
 
     def _decode(self, index: int, data: bytes) -> NDArray[Any] | None:
         """One decoded strip or tile ``(depth, Y, X, samples)``."""
