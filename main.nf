@@ -1,7 +1,7 @@
 #!/usr/bin/env nextflow
 // cellbatch: DeepCell segmentation, from a samplesheet to labels, tables and a report
 
-include { codeOf; entriesOf; modelFolder; pricesOf; remarksOf; stageRows; writeCost } from './subworkflows/local/launch/main'
+include { codeOf; entriesOf; modelFolder; pricesOf; remarksOf; stageRows; thresholdsOf; writeCost } from './subworkflows/local/launch/main'
 include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
 include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
 include { PREPROCESS_IMAGES  } from './modules/local/preprocess_images/main'
@@ -27,6 +27,7 @@ workflow {
         model: model_entries,
         parameters: params,
         prices: pricesOf(projectDir, params.prices),
+        qc_thresholds: thresholdsOf(projectDir, params.qc_thresholds).text,
     ])
     def staged = rows.collectMany { row -> row.files.findAll { cell -> cell.state == 'staged' }.collect { cell -> cell.file } }
 
@@ -71,7 +72,11 @@ workflow {
         .groupTuple()
         .map { key, heads -> [key.getGroupTarget(), heads.sort { a, b -> a.name <=> b.name }] }
     POSTPROCESS_LABELS(ch_records.join(ch_heads), ch_manifest, codeOf(projectDir, 'postprocess_labels'))
-    MEASURE_CELLS(ch_measured.join(POSTPROCESS_LABELS.out.labels), codeOf(projectDir, 'measure_cells'))
+    MEASURE_CELLS(
+        ch_measured.join(POSTPROCESS_LABELS.out.labels),
+        thresholdsOf(projectDir, params.qc_thresholds),
+        codeOf(projectDir, 'measure_cells'),
+    )
 
     ch_timings = PREPROCESS_IMAGES.out.timings.mix(
         INFER_TILES.out.timings,

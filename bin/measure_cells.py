@@ -18,11 +18,13 @@ def main() -> None:
     parser.add_argument("--columns", default="cellbatch")
     parser.add_argument("--zarr", type=Path, help="folder for <sample>.ome.zarr")
     parser.add_argument("--formats", default="", help="comma list; ome-zarr writes the channels with their labels")
+    parser.add_argument("--qc_thresholds", type=Path)
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     table = TableOptions(options.table_format, options.columns)
     zarr = options.zarr if "ome-zarr" in options.formats.split(",") else None
-    files = MeasuredFiles(options.images, options.labels, options.cells, options.overlays, table, zarr)
+    thresholds = options.qc_thresholds
+    files = MeasuredFiles(options.images, options.labels, options.cells, options.overlays, table, zarr, thresholds)
     timings = measure_batch(read_batch(options.batch), files, options.summary, processes=options.processes)
     write_timings(timings, options.timings)
 

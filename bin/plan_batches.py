@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cellbatch.cli import Parser, run
 from cellbatch.phases.plan_batches import check_parameters, plan_batches, write_plan
+from cellbatch.phases.qc_thresholds import check_thresholds
 
 
 def main() -> None:
@@ -15,6 +16,7 @@ def main() -> None:
     options = parser.parse_args()
     launch = json.load(sys.stdin)
     parameters = check_parameters(options.schema, launch["parameters"])
+    check_thresholds(launch.get("qc_thresholds"), str(parameters.get("qc_thresholds")))
     batches, plan = plan_batches(
         options.samplesheet, launch["rows"], options.images, options.model, parameters, launch.get("prices")
     )

@@ -4,10 +4,13 @@ import io
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from skimage.segmentation import find_boundaries
 
+from cellbatch.geometry.blocks import BlockGrid
+from cellbatch.reporting.canvas import OverviewCanvas
+from cellbatch.reporting.crops import choose_windows
 from cellbatch.reporting.overlays import (
     MAX_SIDE_PX,
     MEMBRANE_RGB,
@@ -18,6 +21,7 @@ from cellbatch.reporting.overlays import (
     draw_overlay,
     draw_thumbnail,
     encode_png,
+    find_limits,
     inner_boundaries,
     stretch_contrast,
 )
@@ -99,25 +103,67 @@ def test_outlines_of_magnified_images_stay_thin():
     assert has_colour(picture, WHOLE_CELL_RGB).sum() == 4 * (side - 1)
 
 
-def test_large_images_are_shrunk_with_visible_outlines():
-    labels = np.zeros((3000, 1500), np.uint32)
+def test_wide_cells_of_a_large_picture_have_outlines_of_two_pixels():
+    labels = np.zeros((1500, 1500), np.uint32)
     labels[300:600, 300:600] = 1
-    image = np.zeros((3000, 1500, 2), np.uint8)
-    image[1500:] = 200
-    picture = draw_overlay(image, labels, None)
-    assert picture.shape == (MAX_SIDE_PX, MAX_SIDE_PX // 2, 3)
-    outline = has_colour(picture, WHOLE_CELL_RGB)
-    row = outline[round(450 * MAX_SIDE_PX / 3000)]
-    assert np.diff(np.flatnonzero(np.diff(row.astype(int)))).tolist()[::2] == [2, 2]
-    assert picture[-10:, :, 1].min() > picture[:10, :, 1].max()
+    outline = has_colour(draw_overlay(np.zeros((1500, 1500)), labels, None), WHOLE_CELL_RGB)
+    assert np.diff(np.flatnonzero(np.diff(outline[450].astype(int)))).tolist()[::2] == [2, 2]
 
 
-def test_small_cells_of_a_large_picture_keep_thin_outlines():
-    labels = np.zeros((3000, 3000), np.uint32)
-    labels[300:320, 300:320] = 1
-    outline = has_colour(draw_overlay(np.zeros((3000, 3000)), labels, None), WHOLE_CELL_RGB)
-    side = int(np.ptp(np.flatnonzero(outline.any(axis=0)))) + 1
-    assert outline.sum() == 4 * (side - 1)
+def test_cells_of_a_few_pixels_have_pale_outlines_that_leave_the_image_visible():
+    labels = np.zeros((600, 600), np.uint32)
+    labels[100:104, 100:104] = 1
+    picture = draw_overlay(np.zeros((600, 600)), labels, None)
+    edge = picture[inner_boundaries(labels)]
+    assert not has_colour(picture, WHOLE_CELL_RGB).any()
+    assert (edge > 0.3 * np.array(WHOLE_CELL_RGB)).all()
+    assert (edge < 0.6 * np.array(WHOLE_CELL_RGB)).all()
+
+
+def test_limits_of_the_whole_image_hold_for_a_crop():
+    image = np.zeros((400, 400, 2), np.float32)
+    image[:200, :, 0], image[200:, :, 0] = 1000, 10
+    crop = draw_overlay(image[200:], None, None, limits=find_limits(image))
+    assert crop.max() <= 10
+    assert draw_overlay(image[100:300], None, None)[-1].max() == 0
+
+
+@pytest.mark.parametrize(("shape", "reduction"), [((2048, 10), 1), ((2049, 100), 2), ((5000, 9000), 8)])
+def test_overview_of_blocks_equals_the_reduced_image(shape, reduction):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 100, (*shape, 2)).astype(np.float32)
+    labels = rng.integers(0, 9, shape).astype(np.uint32)
+    canvas = OverviewCanvas(shape, ("whole_cell",))
+    for core in BlockGrid(shape, 2048).cores():
+        canvas.add_block(core, image[core.slices], {"whole_cell": labels[core.slices]})
+    assert canvas.reduction == reduction
+    assert max(canvas.shape) <= MAX_SIDE_PX
+    corner = image[:reduction, :reduction].mean(axis=(0, 1))
+    assert_allclose(canvas.inputs[0, 0], corner, rtol=1e-5)
+    rest = [(size - 1) // reduction * reduction for size in shape]
+    assert_allclose(canvas.inputs[-1, -1], image[rest[0] :, rest[1] :].mean(axis=(0, 1)), rtol=1e-5)
+    assert canvas.labels["whole_cell"][0, 0] == labels[reduction // 2, reduction // 2]
+
+
+def test_crops_are_the_densest_the_sparsest_and_the_worst_place():
+    rng = np.random.default_rng(0)
+    places = np.concatenate([rng.uniform(0, 256, (50, 2)), [[300, 300]], 512 + rng.uniform(0, 256, (20, 2))])
+    places = np.concatenate([places, [[np.nan, np.nan]], 256 * np.array([0, 2]) + rng.uniform(0, 256, (10, 2))])
+    doubtful = np.arange(len(places)) >= len(places) - 10
+    windows = choose_windows((1000, 1000), 256, places, doubtful)
+    assert [tuple(window) for window in windows] == [(0, 256, 0, 256), (256, 512, 256, 512), (0, 256, 512, 768)]
+
+
+@pytest.mark.parametrize(("shape", "count"), [((64, 64), 0), ((511, 511), 0), ((512, 512), 3), ((100, 3000), 3)])
+def test_small_images_have_no_crops(shape, count):
+    places = np.random.default_rng(0).uniform(0, 1, (200, 2)) * shape
+    windows = choose_windows(shape, 256, places, np.zeros(200, bool))
+    assert len(set(windows)) == count
+    assert all(0 <= w.y0 < w.y1 <= shape[0] and 0 <= w.x0 < w.x1 <= shape[1] for w in windows)
+
+
+def test_an_image_without_cells_has_three_crops_somewhere():
+    assert len(choose_windows((1024, 1024), 256, np.zeros((0, 2)), np.zeros(0, bool))) == 3
 
 
 def test_stretch_ignores_outliers_and_what_is_not_finite():

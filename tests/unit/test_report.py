@@ -10,13 +10,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from cellbatch.measurement import measure_cells
+from cellbatch.quality.figures import FIGURES
+from cellbatch.quality.verdict import default_thresholds, judge
 from cellbatch.reporting.multiqc import write_report
 from cellbatch.reporting.sections import MAX_BARS, MAX_TABLE_ROWS, RunFacts, build_sections
-from cellbatch.reporting.summary import COLUMNS, merge_summaries, summarize_sample, summary_table
+from cellbatch.reporting.summary import COLUMNS, Findings, merge_summaries, summarize_sample, summary_table
 from cellbatch.reporting.timings import Timings, merge_timings
 from cellbatch.spec import SampleSpec
 
+RULES = default_thresholds()
 JPEG = b"\xff\xd8 not really a picture"
 
 
@@ -24,15 +26,17 @@ def make_sample(name: str, **columns: str) -> SampleSpec:
     return SampleSpec(name, (), (20, 30), 0.5, "0", "", ("DNA",), "uint8", columns=columns)
 
 
-def make_cells(count: int) -> pd.DataFrame:
-    labels = np.zeros((20, 30), np.uint32)
-    for label in range(1, count + 1):
-        labels[3 * label - 3 : 3 * label - 1, : label + 1] = label
-    return measure_cells(labels, lambda _: labels, ["DNA"], 0.5)
+def make_findings(count: int, counts: dict[str, int] | None = None, **settings) -> Findings:
+    counts = {"whole_cell": count, "nuclear": 2} if counts is None else counts
+    areas = 2 * (np.arange(count) + 2)
+    means = np.stack([areas, 10.0 * areas], axis=1)
+    figures = dict.fromkeys(FIGURES, np.nan) | {"focus": 0.5}
+    verdict, reasons = judge({**figures, "cells": counts.get("whole_cell"), "nuclei": counts["nuclear"]}, RULES)
+    return Findings(counts, areas, means, figures, verdict, tuple(reasons), **settings)
 
 
 def make_row(name: str, count: int = 3, **columns: str) -> dict:
-    return summarize_sample(make_sample(name, **columns), "b1", make_cells(count), {"whole_cell": count, "nuclear": 2})
+    return summarize_sample(make_sample(name, **columns), "b1", make_findings(count))
 
 
 def make_timings() -> pd.DataFrame:
@@ -52,7 +56,8 @@ def section(facts: RunFacts, name: str) -> dict:
 
 def test_summary_of_a_sample():
     row = make_row("s", 3, cohort="x")
-    assert row == {
+    assert list(row) == [*COLUMNS, "cohort"]
+    expected = {
         "sample": "s",
         "batch": "b1",
         "verdict": "pass",
@@ -66,22 +71,29 @@ def test_summary_of_a_sample():
         "median_area_um2": 1.5,
         "area_p75_um2": 1.75,
         "area_p95_um2": pytest.approx(1.95),
+        "nuclear_p50": 6.0,
+        "membrane_p25": 50.0,
+        "focus": 0.5,
         "y_px": 20,
         "x_px": 30,
         "image_mpp": 0.5,
+        "overlay_reduction": 1,
+        "crops": 0,
         "cohort": "x",
     }
+    assert {name: row[name] for name in expected} == expected
+    assert all(np.isnan(row[name]) for name in FIGURES if name != "focus")
 
 
 def test_summary_without_cells_warns():
-    row = summarize_sample(make_sample("s"), "b1", make_cells(0), {"whole_cell": 0, "nuclear": 0})
+    row = summarize_sample(make_sample("s"), "b1", make_findings(0, {"whole_cell": 0, "nuclear": 0}))
     assert (row["verdict"], row["reasons"]) == ("warn", "no cells; no nuclei")
     assert np.isnan(row["median_area_um2"])
     assert row["coverage"] == row["cell_density_per_mm2"] == 0
 
 
 def test_summary_of_one_compartment_leaves_the_other_open():
-    row = summarize_sample(make_sample("s"), "b1", make_cells(2), {"nuclear": 2})
+    row = summarize_sample(make_sample("s"), "b1", make_findings(2, {"nuclear": 2}))
     table = summary_table([row])
     assert (row["verdict"], row["nuclei"]) == ("pass", 2)
     assert table["cells"].isna().all()

@@ -6,6 +6,7 @@ process MEASURE_CELLS {
 
     input:
     tuple val(meta), val(record), path(images, stageAs: 'images/?/*'), path(labels)
+    path thresholds, stageAs: 'thresholds/*'
     val code
 
     output:
@@ -23,7 +24,7 @@ process MEASURE_CELLS {
     END_OF_RECORD
     measure_cells.py --batch batch.json --images images --labels '${labels}' --cells cells --overlays qc --zarr zarr \\
         --summary '${meta.id}.summary.parquet' --timings '${meta.id}.measure.timings.csv' \\
-        --processes ${task.cpus} ${task.ext.args ?: ''}
+        --qc_thresholds '${thresholds}' --processes ${task.cpus} ${task.ext.args ?: ''}
     """
 
     stub:

@@ -8,23 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cellbatch.errors import InputError
-from cellbatch.io.atomic import write_bytes
 from cellbatch.io.tables import write_table
 from cellbatch.phases.cell_tables import TableOptions, write_cells
 from cellbatch.phases.handoff_files import open_handoff
+from cellbatch.phases.inspect_sample import SamplePixels, inspect_sample, write_pictures
 from cellbatch.phases.label_files import write_sample_zarr
-from cellbatch.phases.samples import map_samples, sample_file
+from cellbatch.phases.qc_thresholds import read_thresholds
+from cellbatch.phases.samples import map_samples
 from cellbatch.phases.sources import SampleImage
-from cellbatch.reporting.overlays import draw_overlay, draw_thumbnail, encode_png
 from cellbatch.reporting.summary import THUMBNAIL, summarize_sample, summary_table
 from cellbatch.reporting.timings import Timings
 from cellbatch.spec import COMPARTMENTS, Batch, SampleSpec
 
 logger = logging.getLogger(__name__)
 
+INPUTS = ("nuclear", "membrane")
 THUMBNAILS_PER_BATCH = 100
 
 
@@ -38,6 +36,7 @@ class MeasuredFiles:
     overlays: Path
     table: TableOptions = field(default_factory=TableOptions)
     zarr: Path | None = None
+    thresholds: Path | None = None
 
 
 def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processes: int = 1) -> Timings:
@@ -46,8 +45,8 @@ def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processe
     Parameters
     ----------
     batch : the task's samples
-    files : folders; each sample gets ``<sample>.cells.<format>``, ``<sample>.overlay.png`` and
-        ``<sample>.thumbnail.jpg``
+    files : folders; each sample gets ``<sample>.cells.<format>``, ``<sample>.overlay.png``,
+        ``<sample>.thumbnail.jpg`` and, where it is large, ``<sample>.crop1.png`` to ``crop3.png``
     summary : Parquet file to write, one row per sample, with the thumbnails that the report may show
     processes : samples worked on at once
     """
@@ -73,25 +72,19 @@ def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processe
 
 def _measure_sample(sample: SampleSpec, batch: str, files: MeasuredFiles) -> tuple[dict[str, Any], bytes, float]:
     clock = Timings.clock()
-    labels = _read_compartments(sample, files.labels)
+    labels = open_handoff(files.labels)
+    found = [name for name in COMPARTMENTS if name in labels.names(sample.sample)]
     with SampleImage(sample, files.images) as image:
-        cells = write_cells(sample, open_handoff(files.labels), image, files.cells, files.table)
-        picture = image.model_input(("nuclear", "membrane"))
+        write_cells(sample, labels, image, files.cells, files.table)
+        pixels = SamplePixels(
+            partial(image.model_input, INPUTS), {name: partial(labels.read, sample.sample, name) for name in found}
+        )
+        given = {
+            "uncertified_blocks": sum(labels.attributes(sample.sample).get("uncertified_blocks", {}).values()),
+            "missing_chunks": image.missing_chunks(INPUTS),
+        }
         if files.zarr:
             write_sample_zarr(files.zarr, sample, image, files.labels)
-    overlay = draw_overlay(picture, labels.get("whole_cell"), labels.get("nuclear"))
-    thumbnail = draw_thumbnail(overlay)
-    write_bytes(sample_file(files.overlays, sample, "overlay.png"), encode_png(overlay))
-    write_bytes(sample_file(files.overlays, sample, "thumbnail.jpg"), thumbnail)
-    counts = {name: int(np.count_nonzero(np.bincount(values.ravel())[1:])) for name, values in labels.items()}
-    return summarize_sample(sample, batch, cells, counts), thumbnail, clock()
-
-
-def _read_compartments(sample: SampleSpec, handoff: Path) -> dict[str, np.ndarray]:
-    """Read the labels (Y, X) of a sample by compartment; at least one, each of the image's size."""
-    source = open_handoff(handoff)
-    labels = {name: source.read(sample.sample, name) for name in source.names(sample.sample) if name in COMPARTMENTS}
-    if not labels or any(values.shape != sample.shape for values in labels.values()):
-        shapes = {name: values.shape for name, values in labels.items()}
-        raise InputError(f"{handoff.name} holds labels {shapes} for an image of {sample.shape} px; run its phase again")
-    return labels
+        findings, pictures = inspect_sample(sample, pixels, read_thresholds(files.thresholds), given)
+    write_pictures(pictures, sample, files.overlays)
+    return summarize_sample(sample, batch, findings), pictures.thumbnail, clock()

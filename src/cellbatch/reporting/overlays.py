@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeVar
 
@@ -20,6 +21,9 @@ WHOLE_CELL_RGB = (255, 220, 50)
 NUCLEAR_OUTLINE_RGB = (255, 110, 190)
 
 MIN_SIDE_PX = 300
+# outlines of cells narrower than this on the picture are paler
+SMALL_CELL_PX = 10
+MIN_STRENGTH = 0.35
 MAX_SIDE_PX = 2048
 WIDE_CELL_PX = 28
 DASH_PX = 4
@@ -31,6 +35,7 @@ _STRIP_PX = 1 << 21
 
 Labels = NDArray[np.integer]
 Picture = NDArray[np.uint8]
+Limits = tuple[float, float]
 AnyPixel = TypeVar("AnyPixel", bound=np.generic)
 
 
@@ -39,18 +44,21 @@ def draw_overlay(
     whole_cell: Labels | None,
     nuclear: Labels | None,
     *,
-    max_side: int = MAX_SIDE_PX,
+    limits: Sequence[Limits] | None = None,
+    min_side: int = MIN_SIDE_PX,
 ) -> Picture:
     """Draw the outlines of cells (yellow) and nuclei (pink) over the nuclear (blue) and membrane (green) channels.
 
-    Small images are magnified by a whole factor, pixels staying square, large ones averaged down to ``max_side``;
-    outlines are drawn afterwards, one px wide inside each label, two where cells are wide on a large picture.
+    Small images are magnified by a whole factor, pixels staying square; outlines are drawn afterwards, one px wide
+    inside each label, two where cells are wide on a large picture, and paler where cells are so small that full ones
+    would hide the image.
 
     Parameters
     ----------
     image : (Y, X) or (Y, X, C), any real type; channel 0 nuclear, channel 1, if any, membrane
     whole_cell, nuclear : (Y, X) labels, or None to draw no such outlines
-    max_side : longest side of the picture in px
+    limits : lowest and highest value shown of each channel; None = robust percentiles of this image
+    min_side : the shorter side is magnified up to at least this many px, as far as ``MAX_SIDE_PX`` allows
 
     Returns
     -------
@@ -71,41 +79,63 @@ def draw_overlay(
     for name, labels in (("whole_cell", whole_cell), ("nuclear", nuclear)):
         if labels is not None and labels.shape != planes.shape[:2]:
             raise ValueError(f"{name} labels have the shape {labels.shape}, the image has {planes.shape[:2]}")
-    shape = _picture_shape(planes.shape[:2], max_side)
-    picture = np.zeros((1, 1, 3), np.uint8)
+    limits = limits or find_limits(planes)
+    shape = _picture_shape(planes.shape[:2], min_side)
+    picture = np.zeros((*planes.shape[:2], 3), np.uint8)
     for channel, rgb in zip(range(planes.shape[2]), (NUCLEAR_RGB, MEMBRANE_RGB), strict=False):
         light = np.linspace(0, 1, 256)[:, None] ** GAMMA * np.array(rgb)
-        picture = picture + light.astype(np.uint8)[_shrink(stretch_contrast(planes[:, :, channel]), shape)]
+        picture += light.astype(np.uint8)[stretch_contrast(planes[:, :, channel], limits[channel])]
     picture = _magnify(picture, shape)
     cells, nuclei = (None if labels is None else _outlines(labels, shape) for labels in (whole_cell, nuclear))
+    strength = _outline_strength(nuclear if whole_cell is None else whole_cell, shape)
     if nuclei is not None:
-        picture[nuclei] = NUCLEAR_OUTLINE_RGB
+        _paint(picture, nuclei, NUCLEAR_OUTLINE_RGB, strength)
     if cells is not None:
-        picture[cells if nuclei is None else cells & (~nuclei | _dashes(shape))] = WHOLE_CELL_RGB
+        _paint(picture, cells if nuclei is None else cells & (~nuclei | _dashes(shape)), WHOLE_CELL_RGB, strength)
     return picture
 
 
-def stretch_contrast(channel: NDArray[np.number]) -> Picture:
-    """Map a channel to 0 … 255 between robust percentiles; what is not finite or constant becomes 0.
+def find_limits(image: NDArray[np.number]) -> tuple[Limits, ...]:
+    """Lowest and highest value to show of each channel: robust percentiles of its finite pixels.
+
+    Parameters
+    ----------
+    image : (Y, X, C), any real type
+
+    Returns
+    -------
+    tuple of (low, high), equal where a channel is constant or has no finite pixel
+    """
+    return tuple(_channel_limits(image[:, :, channel]) for channel in range(image.shape[2]))
+
+
+def _channel_limits(channel: NDArray[np.number]) -> Limits:
+    step = max(1, int(np.sqrt(channel.size / _SAMPLE_PX)))
+    sample = np.asarray(channel[::step, ::step], np.float64)
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return 0.0, 0.0
+    low, high = np.percentile(sample, STRETCH_PERCENTILES)
+    if high <= low:
+        low, high = sample.min(), sample.max()
+    return float(low), float(high)
+
+
+def stretch_contrast(channel: NDArray[np.number], limits: Limits | None = None) -> Picture:
+    """Map a channel to 0 … 255 between two values; what is not finite or constant becomes 0.
 
     Parameters
     ----------
     channel : (Y, X), any real type
+    limits : lowest and highest value shown; None = those of ``find_limits``
 
     Returns
     -------
     (Y, X) uint8
     """
-    step = max(1, int(np.sqrt(channel.size / _SAMPLE_PX)))
-    sample = np.asarray(channel[::step, ::step], np.float64)
-    sample = sample[np.isfinite(sample)]
+    low, high = limits or _channel_limits(channel)
     grey = np.zeros(channel.shape, np.uint8)
-    if not sample.size:
-        return grey
-    low, high = np.percentile(sample, STRETCH_PERCENTILES)
-    if high <= low:
-        low, high = sample.min(), sample.max()
-    if high <= low:
+    if not high > low:
         return grey
     rows = max(1, _STRIP_PX // channel.shape[1])
     for y0 in range(0, channel.shape[0], rows):
@@ -198,20 +228,10 @@ def draw_thumbnail(overlay: Picture, max_bytes: int = 8000) -> bytes:
     raise ValueError(f"no thumbnail of at most {max_bytes} bytes can be made; allow more")
 
 
-def _picture_shape(shape: tuple[int, int], max_side: int) -> tuple[int, int]:
-    """Height and width of the picture of an image: a whole multiple of it, or at most ``max_side``."""
-    longest, shortest = max(shape), min(shape)
-    if longest > max_side:
-        return max(1, round(shape[0] * max_side / longest)), max(1, round(shape[1] * max_side / longest))
-    factor = max(1, min(-(-MIN_SIDE_PX // shortest), max_side // longest))
+def _picture_shape(shape: tuple[int, int], min_side: int) -> tuple[int, int]:
+    """Height and width of the picture of an image: a whole multiple of it."""
+    factor = max(1, min(-(-min_side // min(shape)), MAX_SIDE_PX // max(shape)))
     return shape[0] * factor, shape[1] * factor
-
-
-def _shrink(grey: Picture, shape: tuple[int, int]) -> Picture:
-    """Average pixels down to ``shape``; what is smaller stays as it is."""
-    if shape[0] >= grey.shape[0] and shape[1] >= grey.shape[1]:
-        return grey
-    return np.asarray(Image.fromarray(grey).resize((shape[1], shape[0]), Image.Resampling.BOX))
 
 
 def _magnify(array: NDArray[AnyPixel], shape: tuple[int, int]) -> NDArray[AnyPixel]:
@@ -221,17 +241,28 @@ def _magnify(array: NDArray[AnyPixel], shape: tuple[int, int]) -> NDArray[AnyPix
 
 
 def _outlines(labels: Labels, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Inner boundaries of labels brought to ``shape`` by repeating or picking pixels."""
-    if shape[0] < labels.shape[0] or shape[1] < labels.shape[1]:
-        rows, columns = (
-            (np.arange(size) * 2 + 1) * full // (2 * size) for size, full in zip(shape, labels.shape, strict=True)
-        )
-        labels = labels[np.ix_(rows, columns)]
+    """Inner boundaries of labels magnified to ``shape``."""
     labels = _magnify(labels, shape)
     edge = inner_boundaries(labels)
     if max(shape) > MAX_SIDE_PX // 2 and _median_diameter(labels) >= WIDE_CELL_PX:
         edge |= inner_boundaries(np.where(edge, 0, labels))
     return edge
+
+
+def _outline_strength(labels: Labels | None, shape: tuple[int, int]) -> float:
+    """How strongly outlines cover the image: fully, unless cells are only a few px wide on the picture."""
+    if labels is None:
+        return 1.0
+    diameter = _median_diameter(labels) * shape[0] / labels.shape[0]
+    return 1.0 if not diameter else float(np.clip(diameter / SMALL_CELL_PX, MIN_STRENGTH, 1))
+
+
+def _paint(picture: Picture, mask: NDArray[np.bool_], rgb: tuple[int, int, int], strength: float) -> None:
+    """Lay a colour over the pixels of a mask."""
+    if strength >= 1:
+        picture[mask] = rgb
+    else:
+        picture[mask] = ((1 - strength) * picture[mask] + strength * np.array(rgb)).astype(np.uint8)
 
 
 @lru_cache(maxsize=1)

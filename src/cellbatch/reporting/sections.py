@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cellbatch.quality.verdict import VERDICTS
 from cellbatch.reporting.html import render_facts, render_gallery, render_legend, render_tiles
 from cellbatch.reporting.overlays import MEMBRANE_RGB, NUCLEAR_OUTLINE_RGB, NUCLEAR_RGB, WHOLE_CELL_RGB
-from cellbatch.reporting.summary import COLUMNS, VERDICTS
+from cellbatch.reporting.summary import COLUMNS
 from cellbatch.reporting.timings import seconds_by_phase
 
 MAX_THUMBNAILS = 100

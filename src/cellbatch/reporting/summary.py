@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from cellbatch.quality.figures import FIGURES
 from cellbatch.spec import SampleSpec
 
-VERDICTS = ("pass", "warn", "fail")
-AREA_PERCENTILES = {"area_p5_um2": 5, "area_p25_um2": 25, "median_area_um2": 50, "area_p75_um2": 75, "area_p95_um2": 95}
+PERCENTILES = (5, 25, 50, 75, 95)
+AREA_COLUMNS = ("area_p5_um2", "area_p25_um2", "median_area_um2", "area_p75_um2", "area_p95_um2")
+INTENSITY_COLUMNS = {name: tuple(f"{name}_p{at}" for at in PERCENTILES) for name in ("nuclear", "membrane")}
 COLUMNS = {
     "sample": "str",
     "batch": "str",
@@ -21,62 +25,89 @@ COLUMNS = {
     "nuclei": "Int64",
     "cell_density_per_mm2": "float64",
     "coverage": "float64",
-    **dict.fromkeys(AREA_PERCENTILES, "float64"),
+    **dict.fromkeys(AREA_COLUMNS, "float64"),
+    **{column: "float64" for columns in INTENSITY_COLUMNS.values() for column in columns},
+    **dict.fromkeys(FIGURES, "float64"),
     "y_px": "int64",
     "x_px": "int64",
     "image_mpp": "float64",
+    "overlay_reduction": "int64",
+    "crops": "int64",
 }
 # a column of the batches' summaries that the run's table does not have
 THUMBNAIL = "thumbnail"
 _COUNTED = {"whole_cell": "cells", "nuclear": "nuclei"}
 
 
-def summarize_sample(sample: SampleSpec, batch: str, cells: pd.DataFrame, counts: Mapping[str, int]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Findings:
+    """What was found in one sample.
+
+    Attributes
+    ----------
+    counts : compartment → number of labels
+    areas : (n,) px, of the cells, or of the nuclei where only these were segmented
+    means : (n, 2) mean of the nuclear and the membrane channel in each of these
+    figures : see ``cellbatch.quality.figures``
+    verdict, reasons : see ``cellbatch.quality.verdict``
+    reduction : px of the image per px of the overlay, per axis
+    crops : number of crops that were drawn
+    """
+
+    counts: Mapping[str, int]
+    areas: NDArray[np.int64]
+    means: NDArray[np.float64]
+    figures: Mapping[str, float]
+    verdict: str
+    reasons: tuple[str, ...]
+    reduction: int = 1
+    crops: int = 0
+
+
+def summarize_sample(sample: SampleSpec, batch: str, found: Findings) -> dict[str, Any]:
     """Boil the results of one sample down to one row.
 
     Parameters
     ----------
     sample : what was segmented; its unknown samplesheet columns travel along
     batch : name of the batch
-    cells : the cells table, as ``measure_cells`` returns it
-    counts : number of labels per segmented compartment
+    found : what was found in it
 
     Returns
     -------
     dict
         The columns of ``COLUMNS``, then those of the samplesheet. ``cells`` or ``nuclei`` is None where that
         compartment was not segmented; density (per mm²), coverage (fraction of the image's area) and the percentiles
-        of area (µm²) describe the rows of ``cells``; percentiles are NaN where there is none.
+        of area (µm²) and of mean intensity describe ``found.areas``; percentiles are NaN where there is none.
     """
     height, width = sample.shape
     image_mm2 = height * width * (sample.image_mpp / 1000) ** 2
-    areas = cells["area_um2"].to_numpy()
-    percentiles = np.percentile(areas, list(AREA_PERCENTILES.values())) if len(areas) else [np.nan] * 5
-    reasons = find_reasons(counts)
     row: dict[str, Any] = {
         "sample": sample.sample,
         "batch": batch,
-        "verdict": "warn" if reasons else "pass",
-        "reasons": "; ".join(reasons),
-        **{column: counts.get(compartment) for compartment, column in _COUNTED.items()},
-        "cell_density_per_mm2": len(areas) / image_mm2,
-        "coverage": float(cells["area"].sum()) / (height * width),
-        **dict(zip(AREA_PERCENTILES, map(float, percentiles), strict=True)),
+        "verdict": found.verdict,
+        "reasons": "; ".join(found.reasons),
+        **{column: found.counts.get(compartment) for compartment, column in _COUNTED.items()},
+        "cell_density_per_mm2": len(found.areas) / image_mm2,
+        "coverage": float(found.areas.sum()) / (height * width),
+        **_percentiles(AREA_COLUMNS, found.areas * sample.image_mpp**2),
+        **found.figures,
         "y_px": height,
         "x_px": width,
         "image_mpp": sample.image_mpp,
+        "overlay_reduction": found.reduction,
+        "crops": found.crops,
     }
-    return row | {_free_name(name): value for name, value in sample.columns.items()}
+    for channel, columns in enumerate(INTENSITY_COLUMNS.values()):
+        row |= _percentiles(columns, found.means[:, channel])
+    rounded = {name: float(f"{row[name]:.6g}") if kind == "float64" else row[name] for name, kind in COLUMNS.items()}
+    return rounded | {_free_name(name): value for name, value in sample.columns.items()}
 
 
-def find_reasons(counts: Mapping[str, int]) -> list[str]:
-    """List what speaks against trusting a sample; empty for one that passes.
-
-    Parameters
-    ----------
-    counts : number of labels per segmented compartment
-    """
-    return [f"no {_COUNTED.get(compartment, compartment)}" for compartment, count in counts.items() if count == 0]
+def _percentiles(columns: Sequence[str], values: NDArray[np.float64]) -> dict[str, float]:
+    """Name the percentiles of some values."""
+    found = np.percentile(values, PERCENTILES) if len(values) else [np.nan] * len(PERCENTILES)
+    return dict(zip(columns, map(float, found), strict=True))
 
 
 def summary_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -79,6 +79,15 @@ def pricesOf(projectDir, prices) {
     new groovy.json.JsonSlurperClassic().parseText(table.text)
 }
 
+// What samples are judged by: the thresholds that ship, or the user's own.
+def thresholdsOf(projectDir, thresholds) {
+    def table = thresholds ? file(thresholds, glob: false) : file("${projectDir}/assets/qc_thresholds.json")
+    if (!table.exists()) {
+        error("--qc_thresholds: no file ${thresholds}; give one like assets/qc_thresholds.json, with what is to differ")
+    }
+    table
+}
+
 // cost.csv from the trace, which is complete only now. The results may lie in a bucket, so the script works on copies.
 def writeCost(projectDir, outdir) {
     def traces = [outdir, 'results'].collect { folder -> file("${folder}/pipeline_info/execution_trace.txt") }.findAll { entry -> entry.exists() }

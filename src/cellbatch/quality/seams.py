@@ -1,0 +1,108 @@
+"""Cells that end on one straight line: the trace of blocks or tiles that were not joined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellbatch.spec import Window
+
+# A seam may run along a part of the image only, so that lines are judged by stretches of this length.
+STRETCH_PX = 512
+MIN_CELLS_ALONG = 8
+
+
+@dataclass(frozen=True)
+class Seam:
+    """The most suspicious stretch of a line.
+
+    Attributes
+    ----------
+    score : share of the labelled px along it at which a label ends, 0 … 1
+    y, x : its middle in px
+    """
+
+    score: float
+    y: float
+    x: float
+
+
+class SeamCounter:
+    """Counts for every line between two rows or two columns how many labelled pixels lie at it and how many end at it.
+
+    Blocks come in raster order and partition the image; only one row and one column of the last blocks is kept.
+
+    Parameters
+    ----------
+    shape : (Y, X) of the whole image
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        height, width = shape
+        self.shape = shape
+        self._counts = (
+            np.zeros((2, height, -(-width // STRETCH_PX)), np.int32),
+            np.zeros((2, width, -(-height // STRETCH_PX)), np.int32),
+        )
+        self._above = np.zeros(width, np.uint32)
+        self._left: NDArray[np.integer] = np.zeros(0, np.uint32)
+
+    def add(self, window: Window, labels: NDArray[np.integer]) -> None:
+        """Count one block.
+
+        Parameters
+        ----------
+        window : where it lies; its upper left corner is a multiple of ``STRETCH_PX``
+        labels : (Y, X) of the block, 0 background
+        """
+        above = self._above[None, window.x0 : window.x1] if window.y0 else labels[:0]
+        left = self._left[:, None] if window.x0 else labels[:, :0]
+        rows, columns = np.concatenate([above, labels]), np.concatenate([left, labels], axis=1)
+        first_row, first_column = max(window.y0, 1), max(window.x0, 1)
+        self._count(0, (rows[:-1], rows[1:]), first_row, window.x0)
+        self._count(1, (columns[:, :-1], columns[:, 1:]), first_column, window.y0)
+        self._above[window.x0 : window.x1] = labels[-1]
+        self._left = labels[:, -1].copy()
+
+    def _count(self, axis: int, pair: tuple[NDArray[np.integer], NDArray[np.integer]], first: int, along: int) -> None:
+        """Compare each line of pixels with the next one, stretch by stretch."""
+        near, far = pair
+        if not near.size:
+            return
+        starts = np.arange(0, near.shape[1 - axis], STRETCH_PX)
+        stretches = slice(along // STRETCH_PX, along // STRETCH_PX + len(starts))
+        for place, hits in enumerate((near != far, (near | far) != 0)):
+            counted = np.add.reduceat(hits, starts, axis=1 - axis, dtype=np.int32)
+            lines = counted if axis == 0 else counted.T
+            self._counts[axis][place, first : first + len(lines), stretches] += lines
+
+    def worst(self, diameter_px: float) -> Seam | None:
+        """Find the stretch along which the largest share of labelled pixels ends.
+
+        Parameters
+        ----------
+        diameter_px : of a usual cell; stretches with fewer than ``MIN_CELLS_ALONG`` of these say nothing
+
+        Returns
+        -------
+        Seam or None
+            None where no stretch has enough cells.
+        """
+        best: Seam | None = None
+        for axis, (ends, present) in enumerate(self._counts):
+            enough = present >= MIN_CELLS_ALONG * max(diameter_px, 1)
+            # at the image's border many cells end a few px inside it
+            margin = max(1, int(diameter_px / 2))
+            enough[:margin] = enough[-margin:] = False
+            if not enough.any():
+                continue
+            share = np.where(enough, ends / np.maximum(present, 1), 0)
+            line, stretch = np.unravel_index(int(share.argmax()), share.shape)
+            limit = self.shape[1 - axis]
+            middle = (stretch * STRETCH_PX + min((stretch + 1) * STRETCH_PX, limit)) / 2
+            y, x = (line, middle) if axis == 0 else (middle, line)
+            if best is None or share.max() > best.score:
+                best = Seam(float(share.max()), float(y), float(x))
+        return best
