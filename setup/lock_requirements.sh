@@ -19,6 +19,7 @@ lock requirements/base.txt pyproject.toml requirements/build.in --constraint req
 # What the images for GPUs and for the preparation of models have besides: the same versions as everywhere else.
 lock requirements/gpu.txt requirements/gpu.in --constraint requirements/base.txt
 lock requirements/model.txt requirements/model.in --constraint requirements/test.txt
+lock requirements/plots.txt requirements/plots.in --constraint requirements/test.txt
 lock requirements/java.txt requirements/java.in
 lock requirements/jgo.txt requirements/jgo.in
 lock requirements/docs.txt requirements/docs.in

@@ -103,6 +103,8 @@ def plan_batches(
     size = parameters.get("shard_pixels")
     shard_pixels = AUTO_SHARD_PIXELS if size in (None, AUTO) else int(size)
     batches = [_describe([planned[i] for i in cut], sheet.files, engine_mb, shard_pixels) for cut in cuts]
+    # the longest tasks start first, so that the last ones to end are short
+    batches.sort(key=lambda batch: -batch["meta"]["pixels"])
     machines = assign_machines(batches, parameters, table)
     heads = 2 * len(manifest.selected(parameters.get("compartment") or "both"))
     plan = {

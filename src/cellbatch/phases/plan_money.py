@@ -35,6 +35,8 @@ DISK_KEPT_GB = 20
 LOCAL_DISK_BYTES = 1.1e10
 FILES_PER_SAMPLE = 5
 FILES_PER_BATCH = 4
+# results are packed by batch above so many samples
+PACKED_ABOVE = 10_000
 FLEETS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -143,6 +145,8 @@ def project_money(
     parameters : of the run
     setting : as ``read_setting`` gives it
     """
+    if len(samples) > PACKED_ABOVE:
+        setting = replace(setting, rates=setting.rates.packed)
     workload = Workload(pixels, len(samples), _image_bytes(samples), _published_files(len(samples), len(pixels)))
     found = [
         estimate(mode, workload, fleet, setting.rates) for mode in ("split", FUSED) for fleet in setting.fleets.values()
@@ -230,7 +234,7 @@ def _alternatives(workload: Workload, setting: Setting) -> dict[str, Any]:
     total, fleet = float(sum(workload.pixels)), setting.fleet
     tried: list[tuple[Estimate, int, int]] = []
     for mode in ("split", FUSED):
-        room = setting.disk_bytes / (Rates().results_bytes_per_px + (18 if mode == "split" else 0))
+        room = setting.disk_bytes / (setting.rates.results_bytes_per_px + (18 if mode == "split" else 0))
         for exponent in range(LEAST_LOG2, MOST_LOG2 + 1):
             if 2**exponent > room and exponent > LEAST_LOG2:
                 continue
@@ -275,7 +279,7 @@ def _image_bytes(samples: Sequence[SampleSpec]) -> float:
 
 
 def _published_files(samples: int, batches: int) -> int:
-    return FILES_PER_BATCH * batches if samples > 10_000 else FILES_PER_SAMPLE * samples
+    return FILES_PER_BATCH * batches if samples > PACKED_ABOVE else FILES_PER_SAMPLE * samples
 
 
 def _gigabytes(size: str) -> float:

@@ -109,6 +109,18 @@ def work_s(process: str, mpx: float, station: Station, rates: Rates) -> float:
     return rates.task_s + load + mpx * per_mpx
 
 
+def task_s(process: str, pixels: float, image_bytes: float, fleet: Fleet, rates: Rates) -> float:
+    """Seconds of one task with its staging.
+
+    The bucket is mounted, so a fused task reads its images while it computes; results are written when it is done.
+    """
+    work = work_s(process, pixels / MPX, fleet.stations[process], rates)
+    speed = fleet.place.transfer_bytes_per_s
+    if process == FUSED:
+        return max(work, image_bytes / speed) + pixels * rates.results_bytes_per_px / speed
+    return work + moved_bytes(process, pixels, image_bytes, rates) / speed
+
+
 def moved_bytes(process: str, pixels: float, image_bytes: float, rates: Rates) -> float:
     """Bytes that one task stages in and out."""
     bins, heads, results = rates.pixels_bytes_per_px, rates.heads_bytes_per_px, rates.results_bytes_per_px
@@ -144,8 +156,8 @@ def estimate(mode: str, workload: Workload, fleet: Fleet, rates: Rates) -> Estim
         sizes = [moved_bytes(process, pixels, pixels * image_share, rates) for pixels in workload.pixels]
         works = [work_s(process, pixels / MPX, station, rates) for pixels in workload.pixels]
         held = [
-            billed_s(place.start_s + work + size / place.transfer_bytes_per_s, place.losses_per_h)
-            for work, size in zip(works, sizes, strict=True)
+            billed_s(place.start_s + task_s(process, pixels, pixels * image_share, fleet, rates), place.losses_per_h)
+            for pixels in workload.pixels
         ]
         busy[process], longest[process] = sum(held), max(held, default=0.0)
         hour = station.hour + fleet.disk_gb * fleet.disk_gb_month / MONTH_H

@@ -5,7 +5,7 @@ a shared Intel Xeon, 22 November 2026. Published: the DeepCell Kiosk paper (Bann
 its supplement; Nextflow's issue 6846.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PHASES = ("preprocess", "infer", "postprocess", "measure")
 PROCESS_NAMES = {
@@ -30,7 +30,10 @@ class Rates:
         states for networks of this kind (published)
     task_s : a task's start, its imports and worker processes (measured)
     model_load_s : loading and warming the network (measured, demo model)
-    bytes_per_px : what a phase leaves behind, per pixel at the model's pixel size (measured)
+    pixels_bytes_per_px, heads_bytes_per_px : hand-offs, per pixel at the model's pixel size (measured)
+    results_bytes_per_px : labels, tables and overlays (measured)
+    packed_bytes_per_px : results by batch, without overlays (measured: labels 0.15, plain tables 0.08; doubled here for
+        tables with shapes)
     """
 
     core_s_per_mpx: tuple[float, float, float, float] = (0.20, 0.33, 0.35, 0.65)
@@ -41,8 +44,14 @@ class Rates:
     pixels_bytes_per_px: float = 1.6
     heads_bytes_per_px: float = 16.0
     results_bytes_per_px: float = 2.5
+    packed_bytes_per_px: float = 0.5
     plan_s: float = 7.0
     report_s: float = 6.0
+
+    @property
+    def packed(self) -> "Rates":
+        """The same with results by batch."""
+        return replace(self, results_bytes_per_px=self.packed_bytes_per_px)
 
     def core_s(self, phase: str) -> float:
         """CPU seconds per megapixel of one phase without the network."""
