@@ -4,7 +4,6 @@ python benchmarks/memory.py --outdir memory --sides 512,2048,4096
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import tifffile
 
 from cellbatch.phases.plan_batches import plan_batches
 from cellbatch.phases.prepare_model import find_model, prepare_model
+from cellbatch.phases.records import encode_record
 
 ROOT = Path(__file__).resolve().parents[1]
 MIB = 2**20
@@ -57,7 +57,7 @@ def measure_side(folder: Path, side: int) -> list[tuple[str, float, float]]:
     prepare_model(find_model("demo"), model)
     batch = plan_batches(sheet, staged, image.parents[1], model, {})[0][0]
     record = folder / "batch.json"
-    record.write_text(json.dumps(batch["record"]), encoding="utf-8")
+    record.write_text(encode_record(batch["record"]), encoding="utf-8")
     pixels, heads, labels, zipped = (
         folder / name for name in ("b.pixels.zip", "b.heads.zip", "labels", "b.labels.zip")
     )

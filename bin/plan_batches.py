@@ -13,9 +13,10 @@ from cellbatch.phases.qc_thresholds import check_thresholds
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_options(["samplesheet", "images", "model", "schema", "outdir"], Path, required=True)
+    parser.add_argument("--stub", action="store_true", help="take an empty file for an image of 1 Mpx")
     options = parser.parse_args()
     launch = json.load(sys.stdin)
-    parameters = check_parameters(options.schema, launch["parameters"])
+    parameters = {**check_parameters(options.schema, launch["parameters"]), "stub": options.stub}
     check_thresholds(launch.get("qc_thresholds"), str(parameters.get("qc_thresholds")))
     batches, plan = plan_batches(
         options.samplesheet, launch["rows"], options.images, options.model, parameters, launch.get("prices")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 COMPARTMENTS = ("whole_cell", "nuclear")
@@ -130,7 +130,7 @@ class ImageHeader:
     forced_bytes: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageSource:
     """One staged file of a sample.
 
@@ -143,7 +143,7 @@ class ImageSource:
     member: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SampleSpec:
     """All that the result of one sample depends on, besides pixels and method options.
 
@@ -164,9 +164,15 @@ class SampleSpec:
     columns: Mapping[str, str] = field(default_factory=dict)
     measured_channels: tuple[int, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Give plain types, without the copies that ``dataclasses.asdict`` makes: a run may have a million samples."""
+        record = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        record["sources"] = [{"role": s.role, "position": s.position, "member": s.member} for s in self.sources]
+        return record
+
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> SampleSpec:
-        """Inverse of ``dataclasses.asdict`` after a trip through JSON."""
+        """Inverse of ``to_json`` after a trip through JSON."""
         return cls(
             **{
                 **record,
@@ -187,7 +193,7 @@ class Batch:
 
     def to_json(self) -> dict[str, Any]:
         """Give a record of plain types; it holds nothing that the result does not depend on."""
-        return asdict(self)
+        return {"batch": self.batch, "samples": [sample.to_json() for sample in self.samples]}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Batch:

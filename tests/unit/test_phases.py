@@ -273,8 +273,8 @@ def test_plan_files_are_for_machines_and_people(launch, tmp_path):
     write_plan(batches, plan, tmp_path / "plan")
     (line,) = (tmp_path / "plan/batches.jsonl").read_text(encoding="utf-8").splitlines()
     written = json.loads(line)
-    assert json.loads(written["measured"]) == json.loads(json.dumps(batches[0]["measured"]))
-    assert json.loads(written["record"]) == json.loads(json.dumps(batches[0]["record"]))
+    assert json.loads(written["measured"]) == json.loads(json.dumps(dict(batches[0]["measured"])))
+    assert json.loads(written["record"]) == json.loads(json.dumps(dict(batches[0]["record"])))
     assert (written["meta"], written["rows"]) == (batches[0]["meta"], [0])
     assert json.loads((tmp_path / "plan/plan.json").read_text(encoding="utf-8"))["samples"] == 1
     assert "batches            1" in (tmp_path / "plan/plan.txt").read_text(encoding="utf-8")
@@ -284,7 +284,7 @@ def test_a_record_survives_its_file(launch, tmp_path):
     launch.write("a.ome.tif", 1, **MPP)
     launch.add("a,a.ome.tif,,,0,1,")
     record = launch.plan()[0][0]["record"]
-    (tmp_path / "batch.json").write_text(json.dumps(record), encoding="utf-8")
+    (tmp_path / "batch.json").write_text(json.dumps(dict(record)), encoding="utf-8")
     assert read_batch(tmp_path / "batch.json") == Batch.from_json(record)
 
 

@@ -14,11 +14,12 @@ from cellbatch.phases.plan_money import (
     project_money,
     read_setting,
 )
+from cellbatch.phases.records import decode_record, encode_record
 from cellbatch.planning.batches import cut_batches
 from cellbatch.planning.cost import Workload, billed_s, choose_mode, estimate, work_s
 from cellbatch.planning.machines import Machine, read_prices, smallest_machine
 from cellbatch.planning.rates import FUSED, GOOGLE_SPOT, Rates
-from cellbatch.spec import ImageSource, SampleSpec
+from cellbatch.spec import Batch, ImageSource, SampleSpec
 
 TABLE = json.loads((Path(__file__).resolve().parents[2] / "assets/prices.json").read_text(encoding="utf-8"))
 GOOGLE = {
@@ -184,3 +185,13 @@ def test_batches_shrink_with_preemption_and_gpus_and_by_the_disk():
     assert size(gcp_spot=False, gcp_max_gpus=1) > size(gcp_max_gpus=1) > size(gcp_max_gpus=64)
     assert size(phases="split", gcp_boot_disk="50 GB") < size(phases="split")
     assert auto_batch_pixels({}, read_setting({}, prices)) == 2**28
+
+
+def test_a_long_record_is_packed_and_comes_back():
+    short, long = (Batch("b1", tuple(_samples(count))) for count in (3, 2000))
+    assert encode_record(short.to_json()).startswith("{")
+    text = encode_record(long.to_json())
+    assert "\n" not in text
+    assert len(text) < len(json.dumps(long.to_json())) / 8
+    assert decode_record(text) == long
+    assert decode_record(encode_record(short.to_json())) == short

@@ -24,6 +24,6 @@ process PLAN_BATCHES {
     stub:
     """
     # code ${code}
-    plan_batches.py --samplesheet samplesheet.csv --images images --model model --schema '${schema}' --outdir plan ${task.ext.args ?: ''}
+    plan_batches.py --samplesheet samplesheet.csv --images images --model model --schema '${schema}' --outdir plan --stub ${task.ext.args ?: ''}
     """
 }

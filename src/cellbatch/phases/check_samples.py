@@ -15,11 +15,15 @@ from cellbatch.io.folders import is_collection
 from cellbatch.io.samplesheet import Fault, Row
 from cellbatch.measurement.channels import select_channels
 from cellbatch.phases.settle_samples import Fallbacks, settle_sample
-from cellbatch.phases.sources import open_collection, open_source, staged_path
+from cellbatch.phases.sources import is_empty, open_collection, open_source, staged_path
 from cellbatch.spec import SAMPLE_NAME, ImageHeader, ImageSource, SampleSpec
 
 ROLES = {"image": "image", "nuclear_image": "nuclear", "membrane_image": "membrane"}
 COLUMN_OF = {role: column for column, role in ROLES.items()}
+# what an empty file stands for in a stub run
+STUB_HEADER = ImageHeader((2, 1000, 1000), "uint16", ("nuclear", "membrane"), 0.5, "tiff")
+# path, size in bytes and time of the files of a folder, by the paths above them
+FolderEntries = Mapping[str, Sequence[tuple[str, int, int]]]
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ def check_row(
         row = replace(row, image_mpp=None)
     members = [sources[0].member for _, sources in expanded]
     checked.not_read = _files_not_read(files, members) if members[0] else []
+    entries = {file.position: index_entries(file) for file in files}
     for sample, sources in expanded:
         with _warnings(sample, words, checked.remarks):
             spec, faults, remark = _settle(row, sample, sources, images, fallbacks)
@@ -96,7 +101,7 @@ def check_row(
         if remark:
             checked.remarks.append((sample, remark))
         if spec is not None and not found and not faulty:
-            checked.samples.append(replace(spec, fingerprint=fingerprint(spec, files)))
+            checked.samples.append(replace(spec, fingerprint=fingerprint(spec, entries)))
     return checked
 
 
@@ -107,6 +112,9 @@ def _settle(
     headers: dict[str, ImageHeader] = {}
     faults: list[tuple[str, str]] = []
     for source in sources:
+        if fallbacks.stub and is_empty(images, source):
+            headers[source.role] = STUB_HEADER
+            continue
         try:
             with open_source(images, source) as reader:
                 headers[source.role] = reader.header
@@ -170,16 +178,31 @@ def _in_users_words(text: str, words: Mapping[str, str]) -> str:
     return text
 
 
-def fingerprint(sample: SampleSpec, files: Sequence[StagedFile]) -> str:
-    """Digest of path, size and time of every file below the folders that a sample reads, empty without any."""
-    by_position = {file.position: file.entries for file in files}
-    lines = []
-    for source in sample.sources:
-        member = source.member
-        for name, size, modified in by_position.get(source.position, ()):
-            if not member or name == member or name.startswith(member + "/"):
-                lines.append(f"{source.role}\t{name}\t{size}\t{modified}")
+def fingerprint(sample: SampleSpec, entries: Mapping[int, FolderEntries]) -> str:
+    """Digest of path, size and time of every file below the folders that a sample reads, empty without any.
+
+    Parameters
+    ----------
+    sample : with its sources
+    entries : position of a staged folder → as ``index_entries`` gives them
+    """
+    lines = [
+        f"{source.role}\t{name}\t{size}\t{modified}"
+        for source in sample.sources
+        for name, size, modified in entries.get(source.position, {}).get(source.member, ())
+    ]
     return sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16] if lines else ""
+
+
+def index_entries(file: StagedFile) -> FolderEntries:
+    """Entries of a staged folder by their own path and by each folder above them, all of them under an empty name."""
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    for entry in file.entries:
+        found.setdefault("", []).append(entry)
+        parts = PurePosixPath(entry[0]).parts
+        for depth in range(1, len(parts) + 1):
+            found.setdefault("/".join(parts[:depth]), []).append(entry)
+    return found
 
 
 def _check_staged(row: Row, file: StagedFile) -> Iterator[Fault]:

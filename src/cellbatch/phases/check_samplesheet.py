@@ -135,15 +135,16 @@ def _refuse_repeated_names(rows: Sequence[CheckedRow]) -> None:
     """Add faults for names that collide once folders are unpacked, and take their samples out."""
     first: dict[str, int] = {}
     for row in rows:
-        kept = []
+        kept, names = [], set()
         for sample in row.samples:
             other = first.setdefault(sample.sample.lower(), row.row.number)
             if other != row.row.number:
                 text = f"{sample.sample!r} is also the name of a sample in row {other}; rename one"
-            elif any(sample.sample.lower() == earlier.sample.lower() for earlier in kept):
+            elif sample.sample.lower() in names:
                 text = f"two files of the folder become the sample {sample.sample!r}; rename one"
             else:
                 kept.append(sample)
+                names.add(sample.sample.lower())
                 continue
             if not any(fault.column == "sample" and not fault.sample for fault in row.faults):
                 row.faults.append(Fault(row.row.number, "sample", text, sample.sample))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from cellbatch.phases.plan_money import (
     project_money,
     read_setting,
 )
+from cellbatch.phases.records import BatchRecord, encode_record
 from cellbatch.phases.settle_samples import Fallbacks
 from cellbatch.planning.batches import cut_batches, name_batch, weigh
 from cellbatch.planning.machines import read_prices
@@ -92,6 +93,7 @@ def plan_batches(
         model_mpp=manifest.model_mpp,
         needs_membrane="membrane" in manifest.channels and parameters.get("compartment") != "nuclear",
         measure_channels=split_list(_text(parameters.get("measure_channels"))),
+        stub=bool(parameters.get("stub")),
     )
     keep_going = bool(parameters.get("keep_going"))
     sheet = check_samplesheet(samplesheet, staged, images, fallbacks, keep_going=keep_going)
@@ -140,10 +142,7 @@ def write_plan(batches: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], ou
     """Write ``batches.jsonl`` for the next processes, ``plan.json`` and ``plan.txt`` for people."""
     outdir.mkdir(parents=True, exist_ok=True)
     # the record stays text on its way through Nextflow, which must neither read nor reorder it
-    records = [
-        {**batch, **{kind: json.dumps(batch[kind], sort_keys=True) for kind in ("record", "measured")}}
-        for batch in batches
-    ]
+    records = [{**batch, **{kind: encode_record(batch[kind]) for kind in ("record", "measured")}} for batch in batches]
     lines = [json.dumps(record, sort_keys=True) + "\n" for record in records]
     write_text(outdir / "batches.jsonl", "".join(lines))
     summaries = [{**batch["meta"], "samples": _names(batch["record"])} for batch in batches]
@@ -188,10 +187,6 @@ def _measure(checked: Sequence[CheckedRow], manifest: Manifest) -> Iterator[Plan
             yield PlannedSample(sample, index, shape[0] * shape[1], len(make_grid(shape, manifest)))
 
 
-def _without_measurement(sample: SampleSpec) -> SampleSpec:
-    return replace(sample, columns={}, measured_channels=())
-
-
 def _describe(
     planned: Sequence[PlannedSample], files: Sequence[Sequence[StagedFile]], engine_mb: int, shard_pixels: int
 ) -> dict[str, Any]:
@@ -226,6 +221,6 @@ def _describe(
             "shard_pixels": shard_pixels,
         },
         "rows": rows,
-        "record": Batch(identifier, tuple(map(_without_measurement, samples))).to_json(),
-        "measured": Batch(identifier, samples).to_json(),
+        "record": BatchRecord(Batch(identifier, samples), measured=False),
+        "measured": BatchRecord(Batch(identifier, samples), measured=True),
     }

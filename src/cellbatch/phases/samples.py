@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -12,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from cellbatch.errors import CellbatchError, EngineError, InputError
+from cellbatch.phases.records import decode_record
 from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, Batch, SampleSpec
 
 
 def read_batch(path: Path) -> Batch:
-    """Read the batch of a task, from its record as JSON."""
-    return Batch.from_json(json.loads(path.read_text(encoding="utf-8")))
+    """Read the batch of a task, from its record."""
+    return decode_record(path.read_text(encoding="utf-8"))
 
 
 def map_samples(

@@ -18,7 +18,10 @@ MPP_TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Fallbacks:
-    """Parameters that stand in for empty cells, channels to measure, and whether the run needs a membrane at all."""
+    """Parameters that stand in for empty cells, channels to measure, and whether the run needs a membrane at all.
+
+    ``stub`` : the run only tries the graph, and an empty file stands for an image of two channels of 1 Mpx.
+    """
 
     image_mpp: float | None = None
     nuclear_channel: str = ""
@@ -26,6 +29,7 @@ class Fallbacks:
     needs_membrane: bool = True
     model_mpp: float = 0.5
     measure_channels: tuple[str, ...] = ()
+    stub: bool = False
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,12 @@ def open_source(images: Path, source: ImageSource) -> ImageReader:
     return open_collection(path).open(source.member) if source.member else open_image(path)
 
 
+def is_empty(images: Path, source: ImageSource) -> bool:
+    """Whether a source is a plain file without a byte, or such a member of a folder."""
+    path = staged_path(images, source.position) / source.member
+    return path.is_file() and path.stat().st_size == 0
+
+
 @lru_cache(maxsize=4)
 def open_collection(path: Path) -> ImageCollection:
     """Open a folder or zip of images; its listing is read once per process."""
