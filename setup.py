@@ -18,6 +18,7 @@ FLAGS += ["-g0", "-Wno-psabi"]
 BUILDS = {"plain": []}
 if platform.machine() in {"x86_64", "AMD64"}:
     BUILDS["x86_64_v3"] = ["-march=x86-64-v3"]
+    BUILDS["x86_64_v4"] = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
 
 EXTENSIONS = [
     Extension(

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from cellbatch._native import watershed as native
-from cellbatch._native.library import load_library
+from cellbatch._native.library import BUILDS, load_library
 from cellbatch._native.watershed import KernelOptions
 from cellbatch.postprocessing import deep_watershed
 from tests.labels_equal import assert_contiguous, assert_labels_equal
@@ -244,10 +244,10 @@ def test_native_clean_up_equals_the_steps(small, holes):
         assert_labels_equal(native.clean(labels, small, holes), expected)
 
 
-@pytest.mark.parametrize("build", ["plain", "x86_64_v3"])
+@pytest.mark.parametrize("build", BUILDS)
 def test_every_build_gives_the_same_labels(build):
     library = load_library("plain")
-    if build == "x86_64_v3" and not library.has_x86_64_v3():
+    if library.x86_64_level() < BUILDS[build]:
         pytest.skip("the processor does not run this build")
     rng = np.random.default_rng(5)
     maps = [ndimage.gaussian_filter(rng.random((90, 110)), 2).astype(np.float32) * 5 for _ in range(2)]

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
+
+#include "memory.hpp"
 
 namespace cellbatch {
 namespace {
@@ -10,18 +11,18 @@ namespace {
 Shape shape_of(const int64_t* box) { return {box[1] - box[0], box[3] - box[2]}; }
 
 // The window's part of a map of the source, smoothed.
-std::vector<float> cut_window(const float* map, const BlockPlace& place, Kernel kernel) {
+Memory<float> cut_window(const float* map, const BlockPlace& place, Kernel kernel) {
     const Shape source = shape_of(place.source), window = shape_of(place.window);
-    std::vector<float> smoothed;
+    Memory<float> smoothed;
     if (kernel.radius >= 0) {
-        smoothed.resize(source.size());
-        smooth(map, source, kernel, 1, smoothed.data());
-        map = smoothed.data();
+        smoothed = allocate<float>(source.size());
+        smooth(map, source, kernel, 1, smoothed.get());
+        map = smoothed.get();
     }
     const float* first = map + (place.window[0] - place.source[0]) * source.width + place.window[2] - place.source[2];
-    std::vector<float> cut(window.size());
+    Memory<float> cut = allocate<float>(window.size());
     for (int64_t y = 0; y < window.height; ++y)
-        std::memcpy(cut.data() + y * window.width, first + y * source.width, window.width * sizeof(float));
+        std::memcpy(cut.get() + y * window.width, first + y * source.width, window.width * sizeof(float));
     return cut;
 }
 
@@ -69,9 +70,10 @@ Markers find_markers(const float* maxima, const float* surface, const BlockPlace
 // Measures the core, with the row above and the column on the left as neighbours, and writes its labels.
 class CoreSurvey {
    public:
-    CoreSurvey(const BlockPlace& place, const std::vector<Basin>& basins, const std::vector<int32_t>& ids,
+    CoreSurvey(const BlockPlace& place, const std::vector<int32_t>& label_of, const int32_t* ids,
                const Markers& markers)
-        : place_(place), basins_(basins), ids_(ids), markers_(markers), objects_(markers.keys.size()) {}
+        : place_(place), label_of_(label_of), ids_(ids), markers_(markers), objects_(markers.keys.size()),
+          bits_(place.core[3] - place.core[2] + 1) {}
 
     BlockResult run(int32_t* labels) {
         const int64_t *core = place_.core, width = core[3] - core[2];
@@ -81,12 +83,12 @@ class CoreSurvey {
         for (int64_t y = core[0]; y < core[1]; ++y) {
             read_row(y, own);
             std::memcpy(labels + (y - core[0]) * width, own.data() + 1, width * sizeof *labels);
-            measure_row(above.data(), own.data(), windows, static_cast<int32_t>(y), flags_, objects_);
+            measure_row(above.data(), own.data(), windows, static_cast<int32_t>(y), bits_, objects_);
             above.swap(own);
         }
         if (core[1] == place_.height) {
             std::fill(own.begin(), own.end(), 0);
-            measure_row(above.data(), own.data(), windows, static_cast<int32_t>(core[1]), flags_, objects_);
+            measure_row(above.data(), own.data(), windows, static_cast<int32_t>(core[1]), bits_, objects_);
         }
         return compact(labels, (core[1] - core[0]) * width);
     }
@@ -97,9 +99,9 @@ class CoreSurvey {
         const int64_t *core = place_.core, *window = place_.window;
         std::fill(row.begin(), row.end(), 0);
         if (y < 0) return;
-        const int32_t* ids = ids_.data() + (y - window[0]) * (window[3] - window[2]);
+        const int32_t* ids = ids_ + (y - window[0]) * (window[3] - window[2]);
         for (int64_t x = std::max<int64_t>(core[2] - 1, 0); x < core[3]; ++x) {
-            const int32_t label = basins_[ids[x - window[2]]].label;
+            const int32_t label = label_of_[ids[x - window[2]]];
             row[x - core[2] + 1] = label;
             unsure_ += label == markers_.outside;
         }
@@ -122,11 +124,11 @@ class CoreSurvey {
     }
 
     const BlockPlace& place_;
-    const std::vector<Basin>& basins_;
-    const std::vector<int32_t>& ids_;
+    const std::vector<int32_t>& label_of_;
+    const int32_t* ids_;
     const Markers& markers_;
     std::vector<Object> objects_;
-    std::vector<uint8_t> flags_;
+    RowBits bits_;
     int64_t unsure_ = 0;
 };
 
@@ -135,17 +137,17 @@ class CoreSurvey {
 BlockResult label_core(const float* inner_distance, const float* interior, const BlockPlace& place,
                        const BlockOptions& options, int32_t* labels) {
     const Shape shape = shape_of(place.window);
-    const std::vector<float> surface = cut_window(interior, place, options.interior_kernel);
-    std::vector<uint8_t> scratch(shape.size());
+    const Memory<float> surface = cut_window(interior, place, options.interior_kernel);
+    const Memory<uint8_t> scratch = allocate<uint8_t>(shape.size());
     Markers markers;
     {
-        const std::vector<float> maxima = cut_window(inner_distance, place, options.maxima_kernel);
-        markers = find_markers(maxima.data(), surface.data(), place, options, scratch.data());
+        const Memory<float> maxima = cut_window(inner_distance, place, options.maxima_kernel);
+        markers = find_markers(maxima.get(), surface.get(), place, options, scratch.get());
     }
-    std::vector<int32_t> ids(shape.size());
-    const BasinMap map = flood_by_basins(surface.data(), options.interior_threshold, shape, markers.runs, 1,
-                                         scratch.data(), ids.data());
-    BlockResult result = CoreSurvey(place, map.basins, ids, markers).run(labels);
+    const Memory<int32_t> ids = allocate<int32_t>(shape.size());
+    const BasinMap map = flood_by_basins(surface.get(), options.interior_threshold, shape, markers.runs, 1,
+                                         scratch.get(), ids.get());
+    BlockResult result = CoreSurvey(place, map.labels, ids.get(), markers).run(labels);
     result.undecided = map.undecided;
     return result;
 }

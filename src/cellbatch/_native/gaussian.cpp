@@ -130,7 +130,7 @@ class Smoother {
 }  // namespace
 
 void smooth(const float* source, Shape shape, Kernel kernel, int threads, float* target) {
-    for_bands(split_rows(shape.height, threads), [&](size_t, Band band) {
+    for_bands(split_rows(shape.height, shape.width, threads), threads, [&](size_t, Band band) {
         Smoother(source, shape, 1, kernel, kernel, Edge::kReflected).run(band, target);
     });
 }

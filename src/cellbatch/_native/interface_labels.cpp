@@ -2,10 +2,12 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <numeric>
 
 #include "block.hpp"
 #include "interface.hpp"
 #include "maxima.hpp"
+#include "memory.hpp"
 #include "objects.hpp"
 #include "watershed.hpp"
 
@@ -17,10 +19,11 @@ using namespace cellbatch;
 
 namespace {
 
-// Memory for an intermediate map, left uninitialised.
-template <class Value>
-std::unique_ptr<Value[]> allocate(Shape shape) {
-    return std::unique_ptr<Value[]>(new Value[shape.size()]);
+// Ids that are labels already.
+std::vector<int32_t> same_labels(int32_t count) {
+    std::vector<int32_t> labels(count + 1);
+    std::iota(labels.begin(), labels.end(), 0);
+    return labels;
 }
 
 }  // namespace
@@ -46,8 +49,8 @@ struct WatershedReport {
     int64_t markers;
 };
 
-// Whether the processor runs code built for x86-64-v3.
-int32_t has_x86_64_v3() {
+// Highest level of the x86-64 instruction sets, of 3 and 4, that the processor and the system run; else 0.
+int32_t x86_64_level() {
 #if defined(__x86_64__)
     unsigned a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
@@ -55,8 +58,14 @@ int32_t has_x86_64_v3() {
     if (!__get_cpuid(0x80000001, &a, &b, &c, &d)) return 0;
     const bool has_lzcnt = c >> 5 & 1;
     __builtin_cpu_init();
-    return has_f16c_movbe && has_lzcnt && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    const bool is_third = has_f16c_movbe && has_lzcnt && __builtin_cpu_supports("avx2") &&
+                          __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+                          __builtin_cpu_supports("bmi2");
+    if (!is_third) return 0;
+    const bool is_fourth = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                           __builtin_cpu_supports("avx512vl");
+    return is_fourth ? 4 : 3;
 #else
     return 0;
 #endif
@@ -73,7 +82,7 @@ int32_t label_maxima(const float* maxima, int64_t height, int64_t width, double 
     return guard([&] {
         const Shape shape{height, width};
         const float everywhere = -std::numeric_limits<float>::infinity();
-        auto scratch = allocate<uint8_t>(shape);
+        auto scratch = allocate<uint8_t>(shape.size());
         std::vector<Run> runs;
         if (!is_flatter_than(maxima, shape.size(), threshold))
             runs = find_maxima(maxima, maxima, everywhere, shape, {threshold, radius}, threads, scratch.get());
@@ -94,10 +103,10 @@ int32_t flood_map(const float* surface, const int32_t* markers, int64_t height, 
                 if (const int32_t label = markers[y * width + x]) runs.push_back({y, x, x + 1, label});
         *undecided_px = 0;
         if (!is_heap_forced) {
-            auto directions = allocate<uint8_t>(shape);
+            auto directions = allocate<uint8_t>(shape.size());
             const BasinMap map = flood_by_basins(surface, outside, shape, runs, threads, directions.get(), labels);
             *undecided_px = map.undecided;
-            for (int64_t i = 0; i < shape.size(); ++i) labels[i] = map.basins[labels[i]].label;
+            for (int64_t i = 0; i < shape.size(); ++i) labels[i] = map.labels[labels[i]];
         }
         if (is_heap_forced || *undecided_px) flood_by_heap(surface, outside, shape, runs, labels);
     });
@@ -107,7 +116,8 @@ int32_t flood_map(const float* surface, const int32_t* markers, int64_t height, 
 int32_t clean_labels(int32_t* labels, int64_t height, int64_t width, int32_t label_count, double small_objects_threshold,
                      double fill_holes_threshold, int32_t threads) {
     return guard([&] {
-        clean_objects(labels, {height, width}, {}, label_count, {small_objects_threshold, fill_holes_threshold}, threads);
+        clean_objects(labels, {height, width}, same_labels(label_count), label_count,
+                      {small_objects_threshold, fill_holes_threshold}, threads);
     });
 }
 
@@ -142,16 +152,16 @@ int32_t deep_watershed(const float* inner_distance, const float* interior, int64
         const int threads = options->threads;
         *report = {0, 0, 0};
         auto smoothed = [&](const float* map, SmoothingKernel kernel) {
-            std::unique_ptr<float[]> target;
+            Memory<float> target;
             if (kernel.radius >= 0) {
-                target = allocate<float>(shape);
+                target = allocate<float>(shape.size());
                 smooth(map, shape, kernel, threads, target.get());
             }
             return target;
         };
         const auto smooth_interior = smoothed(interior, options->interior_kernel);
         const float* surface = smooth_interior ? smooth_interior.get() : interior;
-        auto scratch = allocate<uint8_t>(shape);
+        auto scratch = allocate<uint8_t>(shape.size());
         std::vector<Run> markers;
         {
             const auto smooth_maxima = smoothed(inner_distance, options->maxima_kernel);
@@ -163,21 +173,21 @@ int32_t deep_watershed(const float* inner_distance, const float* interior, int64
         int32_t label_count = 0;
         for (const Run& run : markers) label_count = std::max(label_count, run.label);
         report->markers = label_count;
-        std::vector<Basin> basins;
+        std::vector<int32_t> label_of;
         if (!options->is_heap_forced) {
             BasinMap map = flood_by_basins(surface, options->interior_threshold, shape, markers, threads, scratch.get(),
                                            labels);
             report->undecided_px = map.undecided;
-            basins = std::move(map.basins);
-            report->basins = static_cast<int64_t>(basins.size()) - 1;
+            report->basins = map.basins;
+            label_of = std::move(map.labels);
         }
+        scratch.reset();
         if (options->is_heap_forced || report->undecided_px) {
-            basins.clear();
-            scratch.reset();
             flood_by_heap(surface, options->interior_threshold, shape, markers, labels);
+            label_of = same_labels(label_count);
         }
-        clean_objects(labels, shape, basins, label_count, {options->small_objects_threshold, options->fill_holes_threshold},
-                      threads);
+        clean_objects(labels, shape, std::move(label_of), label_count,
+                      {options->small_objects_threshold, options->fill_holes_threshold}, threads);
     });
 }
 

@@ -5,8 +5,8 @@ from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-PLAIN = "plain"
-X86_64_V3 = "x86_64_v3"
+# The least level of the x86-64 instruction sets that each build needs, fastest first.
+BUILDS = {"x86_64_v4": 4, "x86_64_v3": 3, "plain": 0}
 _NO_MEMORY = 1
 
 
@@ -93,7 +93,7 @@ class BlockPlace(ctypes.Structure):
 
 _POINTER, _SIZE, _COUNT, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_double
 _SIGNATURES = {
-    "has_x86_64_v3": [],
+    "x86_64_level": [],
     "smooth_map": [_POINTER, _SIZE, _SIZE, ctypes.POINTER(SmoothingKernel), _COUNT, _POINTER],
     "label_maxima": [_POINTER, _SIZE, _SIZE, _NUMBER, _COUNT, _COUNT, _POINTER],
     "flood_map": [_POINTER, _POINTER, _SIZE, _SIZE, _COUNT, _COUNT, _POINTER, ctypes.POINTER(ctypes.c_int64)],
@@ -128,7 +128,7 @@ def load_library(build: str | None = None) -> ctypes.CDLL:
 
     Parameters
     ----------
-    build : {None, "plain", "x86_64_v3"}
+    build : {None, "plain", "x86_64_v3", "x86_64_v4"}
         None takes the fastest one that the processor runs.
 
     Raises
@@ -137,8 +137,8 @@ def load_library(build: str | None = None) -> ctypes.CDLL:
         If the kernels have not been built.
     """
     if build is None:
-        plain = load_library(PLAIN)
-        return load_library(X86_64_V3) if _find(X86_64_V3) and plain.has_x86_64_v3() else plain
+        level = load_library("plain").x86_64_level()
+        return load_library(next(name for name, needed in BUILDS.items() if needed <= level and _find(name)))
     path = _find(build)
     if path is None:
         raise ImportError(

@@ -1,7 +1,8 @@
 #include "objects.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <mutex>
+#include <utility>
 
 #include "parallel.hpp"
 
@@ -17,63 +18,64 @@ using Objects = std::vector<Object>;
 inline void count(Objects& objects, int32_t label, int bits) { objects[label].quarters += kQuarters[bits]; }
 
 inline void count_window(Objects& objects, int32_t a, int32_t b, int32_t c, int32_t d) {
+    // Most windows hold one label and background.
+    const int32_t top = std::max(std::max(a, b), std::max(c, d));
+    const int bits = (a == top) | (b == top) << 1 | (c == top) << 2 | (d == top) << 3;
+    const int others = (a != 0) | (b != 0) << 1 | (c != 0) << 2 | (d != 0) << 3;
+    if (bits == others) {
+        if (kQuarters[bits]) count(objects, top, bits);
+        return;
+    }
     if (a) count(objects, a, 1 | (b == a) << 1 | (c == a) << 2 | (d == a) << 3);
     if (b && b != a) count(objects, b, 2 | (c == b) << 2 | (d == b) << 3);
     if (c && c != a && c != b) count(objects, c, 4 | (d == c) << 3);
     if (d && d != a && d != b && d != c) count(objects, d, 8);
 }
 
-// Replaces ids by labels row by row and measures every object on the way.
+// Measures every object of a band of rows.
 class Survey {
    public:
-    Survey(int32_t* ids, Shape shape, const std::vector<Basin>& basins, int32_t label_count)
-        : ids_(ids), shape_(shape), basins_(basins), objects_(label_count + 1), above_(shape.width + 2, 0),
-          own_(shape.width + 2, 0) {}
-
-    // Takes the row above the band as it is before any thread starts.
-    void prepare(Band band) {
-        if (band.first > 0) translate(ids_ + (band.first - 1) * shape_.width, above_.data() + 1);
-    }
+    Survey(const int32_t* ids, Shape shape, const std::vector<int32_t>& label_of, int32_t label_count)
+        : ids_(ids), shape_(shape), label_of_(label_of), objects_(label_count + 1), above_(shape.width + 2, 0),
+          own_(shape.width + 2, 0), bits_(shape.width + 1) {}
 
     void run(Band band) {
+        if (band.first > 0) read(band.first - 1, above_);
         for (int64_t y = band.first; y < band.last; ++y) {
-            int32_t* row = ids_ + y * shape_.width;
-            translate(row, own_.data() + 1);
-            std::memcpy(row, own_.data() + 1, shape_.width * sizeof *row);
-            measure_row(above_.data(), own_.data(), shape_.width + 1, static_cast<int32_t>(y), flags_, objects_);
+            read(y, own_);
+            measure_row(above_.data(), own_.data(), shape_.width + 1, static_cast<int32_t>(y), bits_, objects_);
             above_.swap(own_);
         }
         if (band.last == shape_.height) {
             std::fill(own_.begin(), own_.end(), 0);
-            measure_row(above_.data(), own_.data(), shape_.width + 1, static_cast<int32_t>(shape_.height), flags_,
-                        objects_);
+            measure_row(above_.data(), own_.data(), shape_.width + 1, static_cast<int32_t>(shape_.height), bits_, objects_);
         }
     }
 
     const Objects& objects() const { return objects_; }
 
    private:
-    void translate(const int32_t* from, int32_t* to) const {
-        if (basins_.empty()) {
-            std::memcpy(to, from, shape_.width * sizeof *to);
-        } else {
-            for (int64_t x = 0; x < shape_.width; ++x) to[x] = basins_[from[x]].label;
-        }
+    void read(int64_t y, std::vector<int32_t>& row) const {
+        const int32_t *from = ids_ + y * shape_.width, *label_of = label_of_.data();
+        int32_t* to = row.data() + 1;
+        for (int64_t x = 0; x < shape_.width; ++x) to[x] = label_of[from[x]];
     }
 
-    int32_t* ids_;
+    const int32_t* ids_;
     Shape shape_;
-    const std::vector<Basin>& basins_;
+    const std::vector<int32_t>& label_of_;
     Objects objects_;
     std::vector<int32_t> above_, own_;
-    std::vector<uint8_t> flags_;
+    RowBits bits_;
 };
 
 // Fills the small components of what is not the object within its box, whatever they hold.
 class HoleFiller {
    public:
-    HoleFiller(int32_t* labels, int64_t width, double limit, Objects& objects)
-        : labels_(labels), width_(width), limit_(limit), objects_(objects) {}
+    HoleFiller(int32_t* ids, int64_t width, const std::vector<int32_t>& label_of, double limit, Objects& objects)
+        : ids_(ids), width_(width), label_of_(label_of), id_of_(objects.size(), 0), limit_(limit), objects_(objects) {
+        for (size_t id = label_of.size(); id-- > 0;) id_of_[label_of[id]] = static_cast<int32_t>(id);
+    }
 
     void fill(int32_t label) {
         const Object object = objects_[label];
@@ -82,16 +84,16 @@ class HoleFiller {
         is_open_.resize(height * box_width_);
         for (int64_t y = 0; y < height; ++y)
             for (int64_t x = 0; x < box_width_; ++x)
-                is_open_[y * box_width_ + x] = labels_[(object.y0 + y) * width_ + object.x0 + x] != label;
+                is_open_[y * box_width_ + x] = label_of_[ids_[(object.y0 + y) * width_ + object.x0 + x]] != label;
         for (int64_t start = 0; start < height * box_width_; ++start) {
             if (!is_open_[start]) continue;
             flood(start, height * box_width_);
             if (!(static_cast<double>(component_.size()) < limit_)) continue;
             for (const int64_t place : component_) {
-                int32_t& held = labels_[(object.y0 + place / box_width_) * width_ + object.x0 + place % box_width_];
-                --objects_[held].area;
+                int32_t& held = ids_[(object.y0 + place / box_width_) * width_ + object.x0 + place % box_width_];
+                --objects_[label_of_[held]].area;
                 ++objects_[label].area;
-                held = label;
+                held = id_of_[label];
             }
         }
     }
@@ -115,8 +117,10 @@ class HoleFiller {
         }
     }
 
-    int32_t* labels_;
+    int32_t* ids_;
     int64_t width_, box_width_ = 0;
+    const std::vector<int32_t>& label_of_;
+    std::vector<int32_t> id_of_;  // some id of each label
     double limit_;
     Objects& objects_;
     std::vector<uint8_t> is_open_;
@@ -143,60 +147,49 @@ void Object::add(const Object& other) {
 }
 
 // Only windows that are not of one label say anything.
-void measure_row(const int32_t* a, const int32_t* b, int64_t windows, int32_t y, std::vector<uint8_t>& flags,
+void measure_row(const int32_t* a, const int32_t* b, int64_t windows, int32_t y, RowBits& bits,
                  std::vector<Object>& objects) {
-    flags.resize(windows + 8);
-    uint8_t* __restrict__ flag = flags.data();
-    for (int64_t x = 0; x < windows; ++x) flag[x] = (a[x] != a[x + 1]) | (b[x] != b[x + 1]) | (a[x] != b[x]);
-    std::fill(flag + windows, flag + windows + 8, 0);
+    bits.fill(0, windows,
+              [&](int64_t x) { return differ(a + x, a + x + 1) | differ(b + x, b + x + 1) | differ(a + x, b + x); },
+              [&](int64_t x) { return a[x] != a[x + 1] || b[x] != b[x + 1] || a[x] != b[x]; });
     int64_t start = 0;
-    for (int64_t x = 0; x < windows; x += 8) {
-        uint64_t word;
-        std::memcpy(&word, flag + x, 8);
-        for (; word; word &= word - 1) {
-            const int64_t at = x + __builtin_ctzll(word) / 8;
-            count_window(objects, a[at], a[at + 1], b[at], b[at + 1]);
-            if (b[at] == b[at + 1]) continue;
-            if (b[at] && at > start) objects[b[at]].add_run(y, static_cast<int32_t>(start), static_cast<int32_t>(at));
-            start = at;
-        }
-    }
+    bits.each([&](int64_t at) {
+        count_window(objects, a[at], a[at + 1], b[at], b[at + 1]);
+        if (b[at] == b[at + 1]) return;
+        if (b[at] && at > start) objects[b[at]].add_run(y, static_cast<int32_t>(start), static_cast<int32_t>(at));
+        start = at;
+    });
     // A row that goes on to the right ends with a run that no window has closed.
     if (b[windows] && windows > start) objects[b[windows]].add_run(y, static_cast<int32_t>(start), static_cast<int32_t>(windows));
 }
 
-void clean_objects(int32_t* ids, Shape shape, const std::vector<Basin>& basins, int32_t label_count, SizeLimits limits,
+void clean_objects(int32_t* ids, Shape shape, std::vector<int32_t> label_of, int32_t label_count, SizeLimits limits,
                    int threads) {
-    const std::vector<Band> bands = split_rows(shape.height, threads);
-    std::vector<Survey> surveys;
-    surveys.reserve(bands.size());
-    for (const Band band : bands) {
-        surveys.emplace_back(ids, shape, basins, label_count);
-        surveys.back().prepare(band);
-    }
-    for_bands(bands, [&](size_t i, Band band) { surveys[i].run(band); });
-    Objects objects = surveys[0].objects();
-    for (size_t i = 1; i < surveys.size(); ++i)
-        for (int32_t label = 1; label <= label_count; ++label) objects[label].add(surveys[i].objects()[label]);
-    surveys.clear();
+    const std::vector<Band> bands = split_rows(shape.height, shape.width, threads);
+    Objects objects(label_count + 1);
+    std::mutex adding;
+    for_bands(bands, threads, [&](size_t, Band band) {
+        Survey survey(ids, shape, label_of, label_count);
+        survey.run(band);
+        const std::lock_guard<std::mutex> lock(adding);
+        for (int32_t label = 1; label <= label_count; ++label) objects[label].add(survey.objects()[label]);
+    });
     std::vector<uint8_t> is_kept(label_count + 1);
     for (int32_t label = 1; label <= label_count; ++label)
         is_kept[label] = objects[label].area > 0 && !(static_cast<double>(objects[label].area) < limits.small_objects);
     if (limits.holes > 0) {
-        HoleFiller filler(ids, shape.width, limits.holes, objects);
+        HoleFiller filler(ids, shape.width, label_of, limits.holes, objects);
         for (int32_t label = 1; label <= label_count; ++label)
             if (is_kept[label] && objects[label].quarters < 4) filler.fill(label);
     }
     std::vector<int32_t> numbers(label_count + 1, 0);
     int32_t count = 0;
-    bool is_renumbered = false;
-    for (int32_t label = 1; label <= label_count; ++label) {
+    for (int32_t label = 1; label <= label_count; ++label)
         if (is_kept[label] && objects[label].area > 0) numbers[label] = ++count;
-        is_renumbered |= numbers[label] != label;
-    }
-    if (!is_renumbered) return;
-    for_bands(bands, [&](size_t, Band band) {
-        for (int64_t i = band.first * shape.width; i < band.last * shape.width; ++i) ids[i] = numbers[ids[i]];
+    for (int32_t& label : label_of) label = numbers[label];
+    for_bands(bands, threads, [&](size_t, Band band) {
+        const int32_t* number_of = label_of.data();
+        for (int64_t i = band.first * shape.width; i < band.last * shape.width; ++i) ids[i] = number_of[ids[i]];
     });
 }
 

@@ -3,6 +3,9 @@
 
 #include <cstdint>
 
+#include <vector>
+
+#include "lanes.hpp"
 #include "watershed.hpp"
 
 namespace cellbatch {
@@ -17,17 +20,16 @@ struct Object {
 };
 
 // Counts the 2x2 windows between two rows, and the runs of the lower one. Index 0 of a row is its left neighbour.
-void measure_row(const int32_t* above, const int32_t* own, int64_t windows, int32_t y, std::vector<uint8_t>& flags,
-                 std::vector<Object>& objects);
+void measure_row(const int32_t* above, const int32_t* own, int64_t windows, int32_t y, RowBits& bits, std::vector<Object>& objects);
 
 struct SizeLimits {
     double small_objects;
     double holes;
 };
 
-// Turns ids into labels 1 ... n in place: label = basins[id].label (an empty table stands for labels already), objects
-// below the limit dropped, holes below the limit filled, numbers in the order of the labels without gaps.
-void clean_objects(int32_t* ids, Shape shape, const std::vector<Basin>& basins, int32_t label_count, SizeLimits limits,
+// Turns ids into labels 1 ... n in place: label = label_of[id], objects below the limit dropped, holes below the limit
+// filled, numbers in the order of the labels without gaps.
+void clean_objects(int32_t* ids, Shape shape, std::vector<int32_t> label_of, int32_t label_count, SizeLimits limits,
                    int threads);
 
 }  // namespace cellbatch

@@ -107,7 +107,7 @@ RegionIntensity summarize(std::vector<Value>& values) {
 template <class Value>
 void measure_channel(const Regions& regions, const Value* channel, int64_t width, int threads,
                      RegionIntensity* intensities) {
-    for_bands(split_rows(regions.count, threads), [&](size_t, Band band) {
+    for_bands(split_rows(regions.count, 1, threads), threads, [&](size_t, Band band) {
         std::vector<Value> values;
         for (int64_t k = band.first; k < band.last; ++k) {
             values.clear();

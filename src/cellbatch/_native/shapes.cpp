@@ -206,7 +206,7 @@ RegionShape measure(const PixelRun* first, const PixelRun* last) {
 }  // namespace
 
 void measure_shapes(const Regions& regions, int threads, RegionShape* shapes) {
-    for_bands(split_rows(regions.count, threads), [&](size_t, Band band) {
+    for_bands(split_rows(regions.count, 1, threads), threads, [&](size_t, Band band) {
         for (int64_t k = band.first; k < band.last; ++k)
             shapes[k] = measure(regions.runs + regions.offsets[k], regions.runs + regions.offsets[k + 1]);
     });

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "parallel.hpp"
@@ -10,16 +9,19 @@
 
 namespace cellbatch {
 
+// Where the ascent of a pixel goes on, in the low bits of its byte; kTied is set where the highest neighbours are several
+// or no higher than the pixel.
 enum Direction : uint8_t { kUp, kLeft, kRight, kDown, kSummit, kMarkerPixel, kOutside };
+constexpr uint8_t kKind = 7, kTied = 8;
 
-// Basins of all pixels of a mask. Where a path leaves the band of rows that a thread works on, its basin ends for the
-// time being; `links` says which basin it goes on in.
+// Basins of all pixels of a mask. Where a path leaves the band of rows that is worked on at once, its basin ends for the
+// time being; `whole` says which one it is part of (the others are their own).
 struct Steepest {
     std::vector<Basin> basins;
-    std::vector<std::pair<int32_t, int64_t>> links;  // basin, pixel in whose basin it goes on
+    std::vector<int32_t> whole;
 };
 
-Steepest find_basins(const float* surface, float threshold, Shape shape, const std::vector<Run>& markers,
-                     const std::vector<Band>& bands, uint8_t* directions, int32_t* ids);
+Steepest find_basins(const float* surface, float threshold, Shape shape, const std::vector<Run>& markers, int threads,
+                     uint8_t* directions, int32_t* ids);
 
 }  // namespace cellbatch

@@ -14,9 +14,10 @@ struct Basin {
     int32_t label;  // 0 until then
 };
 
-// The labels of a map: label = basins[ids[pixel]].label. Id 0 is the background.
+// The labels of a map: labels[ids[pixel]]. Id 0 is the background.
 struct BasinMap {
-    std::vector<Basin> basins;
+    std::vector<int32_t> labels;
+    int64_t basins = 0;
     int64_t undecided = 0;  // pixels whose label hangs on exact ties that the graph of basins cannot settle
 };
 
