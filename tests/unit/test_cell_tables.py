@@ -1,19 +1,23 @@
 """The tables of one sample, from hand-off and image to files."""
 
+import gzip
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
+from shapely.geometry import shape
 
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.io.handoffs import HandoffReader, HandoffWriter
+from cellbatch.io.shapes import cell_id
 from cellbatch.io.tables import read_table
 from cellbatch.measurement.cells import measure_cells
 from cellbatch.measurement.columns import NUCLEUS_COLUMNS, SHAPE_COLUMNS
 from cellbatch.measurement.dialects import DIALECTS, translate
-from cellbatch.phases.cell_tables import TableOptions, write_cells
+from cellbatch.phases.cell_tables import CellFolders, TableOptions, write_cells
 from cellbatch.phases.sources import SampleImage
 from cellbatch.spec import ImageSource, SampleSpec
 
@@ -51,7 +55,8 @@ def inputs(tmp_path: Path) -> Path:
     folder = tmp_path / "images" / "1"
     folder.mkdir(parents=True)
     np.save(folder / "s1.npy", CHANNELS)
-    (tmp_path / "cells").mkdir()
+    for name in ("cells", "shapes"):
+        (tmp_path / name).mkdir()
     cells, nuclei, matched = make_labels()
     with HandoffWriter(tmp_path / "labels.zip") as handoff:
         for name, values in {"whole_cell": cells, "nuclear": nuclei, "nuclear_matched": matched}.items():
@@ -65,7 +70,7 @@ def inputs(tmp_path: Path) -> Path:
 def write(inputs: Path, sample: SampleSpec, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
     chosen = TableOptions(**options)
     with SampleImage(sample, inputs / "images") as image, HandoffReader(inputs / "labels.zip") as labels:
-        summary = write_cells(sample, labels, image, inputs / "cells", chosen)
+        summary = write_cells(sample, labels, image, CellFolders(inputs / "cells", inputs / "shapes"), chosen)
     return summary, read_table(inputs / "cells" / f"{sample.sample}.cells.{chosen.table_format}")
 
 
@@ -144,6 +149,28 @@ def test_every_source_of_a_dialect_is_a_column_of_ours(inputs):
     _, own = write(inputs, spec())
     for dialect, columns in DIALECTS.items():
         assert len(translate(own, dialect, ["DAPI"], 0.5).columns) == len(columns)
+
+
+def test_shapes_are_the_labels(inputs):
+    _, table = write(inputs, spec(), formats=("geojson",))
+    features = json.loads((inputs / "shapes/s1.geojson").read_text(encoding="utf-8"))["features"]
+    cells, _, matched = make_labels()
+    assert [feature["id"] for feature in features] == [str(cell_id("s1", label)) for label in table["label"]]
+    for label, feature in enumerate(features, 1):
+        for key, labels in {"geometry": cells, "nucleusGeometry": matched}.items():
+            area = shape(feature[key]).area if key in feature else 0
+            assert area == (labels == label).sum()
+        measurements = feature["properties"]["measurements"]
+        np.testing.assert_allclose(measurements["Cell: CD8: Mean"], table["mean_CD8"][label - 1], rtol=1e-5)
+        assert measurements["Nucleus count"] == table["nucleus_count"][label - 1]
+    assert features[0]["nucleusGeometry"]["type"] == "MultiPolygon"
+
+
+def test_shapes_of_nuclei_are_detections(inputs):
+    write(inputs, spec(sample="nuclei_only"), formats=("geojson.gz",))
+    features = json.loads(gzip.decompress((inputs / "shapes/nuclei_only.geojson.gz").read_bytes()))["features"]
+    assert {feature["properties"]["objectType"] for feature in features} == {"detection"}
+    assert len(features) == 4
 
 
 @pytest.mark.parametrize(("option", "value"), [("table_format", "xls"), ("columns", "QuPath")])

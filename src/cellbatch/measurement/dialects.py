@@ -126,6 +126,12 @@ DIALECTS: dict[str, tuple[DialectColumn, ...]] = {
     ),
 }
 COLUMN_CHOICES = (CELLBATCH, *DIALECTS)
+# what travels with the outlines into QuPath: all but the name and, of the intensities, the means
+QUPATH_MEASUREMENTS = tuple(
+    column
+    for column in DIALECTS["qupath"]
+    if column.source not in ("sample", "label") and (CHANNEL not in column.source or "mean_" in column.source)
+)
 
 
 def translate(table: pd.DataFrame, dialect: str, channel_names: Sequence[str], image_mpp: float) -> pd.DataFrame:
@@ -149,14 +155,19 @@ def translate(table: pd.DataFrame, dialect: str, channel_names: Sequence[str], i
     QuPath's measurement names, https://qupath.readthedocs.io; mcquant, https://github.com/labsyspharm/quantification;
     ark-analysis, https://ark-analysis.readthedocs.io (data types).
     """
-    if dialect == CELLBATCH:
-        return table
+    return table if dialect == CELLBATCH else take_columns(table, DIALECTS[dialect], channel_names, image_mpp)
+
+
+def take_columns(
+    table: pd.DataFrame, columns: Sequence[DialectColumn], channel_names: Sequence[str], image_mpp: float
+) -> pd.DataFrame:
+    """Make columns from ours, leaving out those whose source the table does not have; see ``translate``."""
     given = {str(name): table[name].to_numpy() for name in table}
-    columns = {}
-    for column in DIALECTS[dialect]:
+    taken = {}
+    for column in columns:
         for name in channel_names if CHANNEL in column.source else ("",):
             source = column.source.replace(CHANNEL, name)
             if source in given:
                 change = column.change or (lambda values, *_: values)
-                columns[column.name.replace(CHANNEL, name)] = change(given[source], given, image_mpp)
-    return pd.DataFrame(columns)
+                taken[column.name.replace(CHANNEL, name)] = change(given[source], given, image_mpp)
+    return pd.DataFrame(taken)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ import pandas as pd
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.io.handoff_reader import HandoffReader
 from cellbatch.io.row_spool import RowSpool
+from cellbatch.io.shapes import ShapeWriter
 from cellbatch.io.tables import write_table_pieces
-from cellbatch.measurement.cells import MeasureOptions, columns_of, measure_blocks, table_frame
+from cellbatch.measurement.cells import MeasuredBlock, MeasureOptions, columns_of, measure_blocks, table_frame
 from cellbatch.measurement.columns import Column, unique_names
-from cellbatch.measurement.dialects import CELLBATCH, COLUMN_CHOICES, translate
+from cellbatch.measurement.dialects import CELLBATCH, COLUMN_CHOICES, QUPATH_MEASUREMENTS, take_columns, translate
+from cellbatch.measurement.outlines import outline_regions
 from cellbatch.measurement.regions import MeasuredImage, survey_labels
 from cellbatch.phases.samples import sample_file
 from cellbatch.phases.sources import SampleImage
@@ -30,6 +34,8 @@ MATCHING = "nuclear_matching"
 SUMMARY_COLUMNS = ("label", "area", "area_um2", "centroid_y", "centroid_x", "nucleus_count", "n_c_ratio")
 SAMPLE = "sample"
 TABLE_FORMATS = ("parquet", "csv")
+# --formats that are written here, with the endings of their files
+SHAPE_FORMATS = {"geojson": "geojson", "geojson.gz": "geojson.gz"}
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,12 @@ class TableOptions:
     ----------
     table_format : ``parquet`` or ``csv``
     columns : dialect of the columns
+    formats : of ``SHAPE_FORMATS``, written besides the table
     """
 
     table_format: str = "parquet"
     columns: str = CELLBATCH
+    formats: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what does not exist.
@@ -55,28 +63,37 @@ class TableOptions:
         for option, value, choices in (
             ("table_format", self.table_format, TABLE_FORMATS),
             ("columns", self.columns, COLUMN_CHOICES),
+            *(("formats", name, tuple(SHAPE_FORMATS)) for name in self.formats),
         ):
             if value not in choices:
                 raise ConfigError(f"--{option}: found {value!r}, expected one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class CellFolders:
+    """Folders that exist: ``cells`` gets the table, and a large one's rows meanwhile; ``shapes`` gets the outlines."""
+
+    cells: Path
+    shapes: Path
 
 
 def write_cells(
     sample: SampleSpec,
     labels: HandoffReader,
     image: SampleImage,
-    folder: Path,
+    folders: CellFolders,
     options: TableOptions,
     *,
     threads: int = 1,
 ) -> pd.DataFrame:
-    """Measure the cells of a sample and write ``<sample>.cells.<format>``.
+    """Measure the cells of a sample and write ``<sample>.cells.<format>`` and what else is asked for.
 
     Parameters
     ----------
     sample : with its unknown samplesheet columns, which travel into the table
     labels : hand-off of POSTPROCESS_LABELS
     image : all channels of the sample
-    folder : gets the table, and a large one's rows while they are measured
+    folders : where the results go
     options : what is written
     threads : of the kernels
 
@@ -93,15 +110,44 @@ def write_cells(
     measured = measured_image(sample, labels, image)
     survey = survey_labels(measured)
     columns = columns_of(measured)
-    path = sample_file(folder, sample, f"cells.{options.table_format}")
-    with RowSpool(len(survey.labels), len(columns), folder) as spool:
-        for block in measure_blocks(measured, survey, MeasureOptions(threads=threads)):
-            spool.write(block.rows, block.values)
+    is_cell = MEASURED_FIRST[0] in labels.names(sample.sample)
+    with RowSpool(len(survey.labels), len(columns), folders.cells) as spool:
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(
+                    ShapeWriter(
+                        sample_file(folders.shapes, sample, SHAPE_FORMATS[name]),
+                        sample.sample,
+                        "cell" if is_cell else "detection",
+                    )
+                )
+                for name in options.formats
+            ]
+            for block in measure_blocks(measured, survey, MeasureOptions(threads=threads)):
+                spool.write(block.rows, block.values)
+                if writers:
+                    _write_shapes(writers, block, columns, measured)
         pieces = _pieces(spool, columns, sample, measured, options)
+        path = sample_file(folders.cells, sample, f"cells.{options.table_format}")
         write_table_pieces(pieces, path, options.table_format)
         places = [place for place, column in enumerate(columns) if column.name in SUMMARY_COLUMNS]
         values = np.concatenate([piece[:, places] for piece in spool.pieces()])
     return table_frame([columns[place] for place in places], values)
+
+
+def _write_shapes(
+    writers: Sequence[ShapeWriter], block: MeasuredBlock, columns: Sequence[Column], image: MeasuredImage
+) -> None:
+    """Outlines and measurements of the cells of one block."""
+    table = take_columns(table_frame(columns, block.values), QUPATH_MEASUREMENTS, image.channel_names, image.image_mpp)
+    names = [str(name) for name in table]
+    origin = (block.window.y0, block.window.x0)
+    nuclei = repeat([]) if block.nuclei is None else outline_regions(block.nuclei, origin)
+    labels = block.values[:, 0].astype(np.int64).tolist()
+    rows = table.to_numpy(np.float64).tolist()
+    for label, row, outline, nucleus in zip(labels, rows, outline_regions(block.cells, origin), nuclei, strict=False):
+        for writer in writers:
+            writer.write(label, outline, nucleus, dict(zip(names, row, strict=True)))
 
 
 def measured_image(sample: SampleSpec, labels: HandoffReader, image: SampleImage) -> MeasuredImage:
