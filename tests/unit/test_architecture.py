@@ -28,6 +28,7 @@ ALLOWED = {
     "__init__": set(),
     "phases": SHARED
     | {
+        "__init__",
         "geometry",
         "preprocessing",
         "postprocessing",

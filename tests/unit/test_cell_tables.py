@@ -4,12 +4,14 @@ import gzip
 import json
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from shapely.geometry import shape
 
+from cellbatch import __version__
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.io.handoffs import HandoffReader, HandoffWriter
 from cellbatch.io.shapes import cell_id
@@ -71,6 +73,8 @@ def write(inputs: Path, sample: SampleSpec, **options) -> tuple[pd.DataFrame, pd
     chosen = TableOptions(**options)
     with SampleImage(sample, inputs / "images") as image, HandoffReader(inputs / "labels.zip") as labels:
         summary = write_cells(sample, labels, image, CellFolders(inputs / "cells", inputs / "shapes"), chosen)
+    if chosen.table_format == "anndata":
+        return summary, pd.DataFrame()
     return summary, read_table(inputs / "cells" / f"{sample.sample}.cells.{chosen.table_format}")
 
 
@@ -149,6 +153,40 @@ def test_every_source_of_a_dialect_is_a_column_of_ours(inputs):
     _, own = write(inputs, spec())
     for dialect, columns in DIALECTS.items():
         assert len(translate(own, dialect, ["DAPI"], 0.5).columns) == len(columns)
+
+
+def test_anndata_is_read_by_its_library(inputs):
+    _, table = write(inputs, spec())
+    write(inputs, spec(), table_format="anndata")
+    data = anndata.read_h5ad(inputs / "cells/s1.cells.h5ad")
+    assert data.var_names.tolist() == ["DAPI", "CD8", "channel_2"]
+    assert data.obs_names.tolist() == ["s1_1", "s1_2", "s1_3"]
+    means = table[["mean_DAPI", "mean_CD8", "mean_channel_2"]].to_numpy(np.float32)
+    assert_array_equal(data.X, means)
+    assert_array_equal(data.obsm["spatial"], table[["centroid_x_um", "centroid_y_um"]])
+    intensities = [name for name in table if name.split("_")[-1] in ("DAPI", "CD8", "2")]
+    assert len(intensities) == 3 * 6 * 3
+    assert list(data.obsm["intensities"]) == intensities
+    assert_array_equal(data.obsm["intensities"], table[intensities].to_numpy(np.float32))
+    observed = [name for name in table if name not in intensities]
+    assert list(data.obs) == observed
+    for name in observed:
+        assert data.obs[name].tolist() == table[name].tolist(), name
+    assert data.uns["cellbatch"]["version"] == __version__
+
+
+def test_an_anndata_of_no_cells(inputs):
+    with HandoffWriter(inputs / "labels.zip") as handoff:
+        handoff.write("s1", "whole_cell", np.zeros((40, 60), np.uint32))
+    write(inputs, spec(), table_format="anndata")
+    data = anndata.read_h5ad(inputs / "cells/s1.cells.h5ad")
+    assert data.shape == (0, 3)
+    assert "area" in data.obs
+
+
+def test_an_anndata_has_its_own_columns():
+    with pytest.raises(ConfigError, match="--columns ark: an AnnData has columns of its own"):
+        TableOptions(table_format="anndata", columns="ark")
 
 
 def test_shapes_are_the_labels(inputs):

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -69,12 +70,93 @@ void find_runs(const LabelImage& image, const uint32_t* ids, const Box* boxes, i
 
 namespace {
 
+// Median of a region's pixels, with room that is used again.
 template <class Value>
-RegionIntensity summarize(std::vector<Value>& values) {
-    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-    const RegionIntensity undefined{nan, nan, nan, nan, nan, nan};
-    if (values.empty()) return {nan, nan, nan, nan, nan, 0};
+class MedianFinder {
+public:
+    // The values are counted in 256 classes between the lowest and the highest, then only those of the middle are sorted.
+    double find(const std::vector<Value>& values, Value lowest, Value highest) {
+        if (lowest == highest) return static_cast<double>(lowest);
+        const size_t low_rank = (values.size() - 1) / 2, high_rank = values.size() / 2;
+        classes_.resize(values.size());
+        std::fill(std::begin(counts_), std::end(counts_), 0);
+        classify(values, lowest, highest);
+        for (const uint8_t place : classes_) ++counts_[place];
+        size_t before = 0;
+        int first = 0;
+        while (before + counts_[first] <= low_rank) before += counts_[first++];
+        int last = first;
+        for (size_t seen = before + counts_[first]; seen <= high_rank;) seen += counts_[++last];
+        middle_.clear();
+        for (size_t i = 0; i < values.size(); ++i)
+            if (classes_[i] >= first && classes_[i] <= last) middle_.push_back(values[i]);
+        const auto high = middle_.begin() + (high_rank - before);
+        std::nth_element(middle_.begin(), high, middle_.end());
+        const auto above = static_cast<double>(*high);
+        if (low_rank == high_rank) return above;
+        return (static_cast<double>(*std::max_element(middle_.begin(), high)) + above) / 2;
+    }
+
+private:
+    // Classes rise with the values.
+    void classify(const std::vector<Value>& values, Value lowest, Value highest) {
+        if constexpr (std::is_integral_v<Value>) {
+            const auto range = static_cast<uint64_t>(highest) - static_cast<uint64_t>(lowest);
+            int shift = 0;
+            while (range >> shift > 255) ++shift;
+            for (size_t i = 0; i < values.size(); ++i)
+                classes_[i] = static_cast<uint8_t>(
+                    (static_cast<uint64_t>(values[i]) - static_cast<uint64_t>(lowest)) >> shift);
+        } else {
+            const double scale = 255.0 / (static_cast<double>(highest) - static_cast<double>(lowest));
+            if (!std::isfinite(scale) || !std::isfinite(255.0 / scale)) {
+                // The range overflows, or its inverse does: one class.
+                std::fill(classes_.begin(), classes_.end(), uint8_t{0});
+                return;
+            }
+            for (size_t i = 0; i < values.size(); ++i) {
+                const double place = (static_cast<double>(values[i]) - static_cast<double>(lowest)) * scale;
+                classes_[i] = static_cast<uint8_t>(std::min(place, 255.0));
+            }
+        }
+    }
+
+    size_t counts_[256];
+    std::vector<uint8_t> classes_;
+    std::vector<Value> middle_;
+};
+
+template <class Value>
+double deviation_of(const std::vector<Value>& values, double total) {
     const auto count = static_cast<double>(values.size());
+    if constexpr (std::is_integral_v<Value> && sizeof(Value) <= 2) {
+        // Exact: no product of two values needs more than 32 bits.
+        int64_t sum = 0, squares = 0;
+        for (const Value value : values) {
+            const auto wide = static_cast<int64_t>(value);
+            sum += wide;
+            squares += wide * wide;
+        }
+        const auto size = static_cast<__int128>(values.size());
+        return std::sqrt(static_cast<double>(size * squares - static_cast<__int128>(sum) * sum)) / count;
+    } else {
+        const double mean = total / count;
+        double squares = 0;
+        for (const Value value : values) {
+            const double distance = static_cast<double>(value) - mean;
+            squares += distance * distance;
+        }
+        return std::sqrt(squares / count);
+    }
+}
+
+template <class Value>
+RegionIntensity summarize(const std::vector<Value>& values, MedianFinder<Value>& finder) {
+    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+    if (values.empty()) return {nan, nan, nan, nan, nan, 0};
+    if constexpr (std::is_floating_point_v<Value>)
+        for (const Value value : values)
+            if (std::isnan(value)) return {nan, nan, nan, nan, nan, nan};
     // Sums of integers up to 32 bits are exact.
     using Sum = std::conditional_t<std::is_integral_v<Value> && sizeof(Value) < 8, int64_t, double>;
     Sum sum = 0;
@@ -85,21 +167,12 @@ RegionIntensity summarize(std::vector<Value>& values) {
         highest = std::max(highest, value);
     }
     const auto total = static_cast<double>(sum);
-    if constexpr (std::is_floating_point_v<Value>)
-        for (const Value value : values)
-            if (std::isnan(value)) return undefined;
-    const double mean = total / count;
-    double squares = 0;
-    for (const Value value : values) {
-        const double distance = static_cast<double>(value) - mean;
-        squares += distance * distance;
-    }
-    const auto middle = values.begin() + values.size() / 2;
-    std::nth_element(values.begin(), middle, values.end());
-    auto median = static_cast<double>(*middle);
-    if (values.size() % 2 == 0)
-        median = (static_cast<double>(*std::max_element(values.begin(), middle)) + median) / 2;
-    return {mean, median, static_cast<double>(lowest), static_cast<double>(highest), std::sqrt(squares / count), total};
+    return {total / static_cast<double>(values.size()),
+            finder.find(values, lowest, highest),
+            static_cast<double>(lowest),
+            static_cast<double>(highest),
+            deviation_of(values, total),
+            total};
 }
 
 }  // namespace
@@ -109,6 +182,7 @@ void measure_channel(const Regions& regions, const Value* channel, int64_t width
                      RegionIntensity* intensities) {
     for_bands(split_rows(regions.count, 1, threads), threads, [&](size_t, Band band) {
         std::vector<Value> values;
+        MedianFinder<Value> finder;
         for (int64_t k = band.first; k < band.last; ++k) {
             values.clear();
             for (int64_t i = regions.offsets[k]; i < regions.offsets[k + 1]; ++i) {
@@ -116,7 +190,7 @@ void measure_channel(const Regions& regions, const Value* channel, int64_t width
                 const Value* line = channel + run.y * width;
                 values.insert(values.end(), line + run.x0, line + run.x1);
             }
-            intensities[k] = summarize(values);
+            intensities[k] = summarize(values, finder);
         }
     });
 }

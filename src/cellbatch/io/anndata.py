@@ -49,8 +49,8 @@ def write_anndata(pieces: Iterable[pd.DataFrame], rows: int, path: Path, layout:
 
     Notes
     -----
-    ``X`` and ``obsm['intensities']`` are float32, ``obsm['spatial']`` float64. Matrices and ``obs`` are written piece by
-    piece, so that memory does not grow with the table.
+    ``X`` and ``obsm['intensities']`` are float32, ``obsm['spatial']`` float64. All is written piece by piece, so that
+    memory does not grow with the table.
 
     References
     ----------

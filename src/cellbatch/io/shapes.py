@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
@@ -88,11 +88,12 @@ class ShapeWriter:
         """Open the file."""
         temporary = self._stack.enter_context(atomic_path(self._path))
         raw = self._stack.enter_context(temporary.open("wb"))
-        self._file = raw
+        file: IO[bytes] = raw
         if self._path.suffix == ".gz":
             # neither name nor date, so that equal shapes give equal files
-            self._file = self._stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0))  # type: ignore[assignment]
-        self._file.write(b'{"type":"FeatureCollection","features":[')
+            file = cast(IO[bytes], self._stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0)))
+        file.write(b'{"type":"FeatureCollection","features":[')
+        self._file = file
         return self
 
     def __exit__(

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cellbatch import __version__
 from cellbatch.errors import ConfigError, InputError
+from cellbatch.io.anndata import AnnDataLayout, write_anndata
 from cellbatch.io.handoff_reader import HandoffReader
 from cellbatch.io.row_spool import RowSpool
 from cellbatch.io.shapes import ShapeWriter
 from cellbatch.io.tables import write_table_pieces
 from cellbatch.measurement.cells import MeasuredBlock, MeasureOptions, columns_of, measure_blocks, table_frame
-from cellbatch.measurement.columns import Column, unique_names
+from cellbatch.measurement.columns import STATISTICS, Column, compartment_prefixes, unique_names
 from cellbatch.measurement.dialects import CELLBATCH, COLUMN_CHOICES, QUPATH_MEASUREMENTS, take_columns, translate
 from cellbatch.measurement.outlines import outline_regions
 from cellbatch.measurement.regions import MeasuredImage, survey_labels
@@ -33,7 +35,9 @@ MATCHING = "nuclear_matching"
 # what the summary of a sample is made of
 SUMMARY_COLUMNS = ("label", "area", "area_um2", "centroid_y", "centroid_x", "nucleus_count", "n_c_ratio")
 SAMPLE = "sample"
-TABLE_FORMATS = ("parquet", "csv")
+ANNDATA = "anndata"
+# --table_format with the endings of the files
+TABLE_FORMATS = {"parquet": "parquet", "csv": "csv", ANNDATA: "h5ad"}
 # --formats that are written here, with the endings of their files
 SHAPE_FORMATS = {"geojson": "geojson", "geojson.gz": "geojson.gz"}
 
@@ -44,7 +48,7 @@ class TableOptions:
 
     Attributes
     ----------
-    table_format : ``parquet`` or ``csv``
+    table_format : one of ``TABLE_FORMATS``
     columns : dialect of the columns
     formats : of ``SHAPE_FORMATS``, written besides the table
     """
@@ -61,12 +65,17 @@ class TableOptions:
         ConfigError
         """
         for option, value, choices in (
-            ("table_format", self.table_format, TABLE_FORMATS),
+            ("table_format", self.table_format, tuple(TABLE_FORMATS)),
             ("columns", self.columns, COLUMN_CHOICES),
             *(("formats", name, tuple(SHAPE_FORMATS)) for name in self.formats),
         ):
             if value not in choices:
                 raise ConfigError(f"--{option}: found {value!r}, expected one of {', '.join(choices)}")
+        if self.table_format == ANNDATA and self.columns != CELLBATCH:
+            raise ConfigError(
+                f"--columns {self.columns}: an AnnData has columns of its own; use --table_format parquet or csv, or "
+                f"leave --columns at {CELLBATCH}"
+            )
 
 
 @dataclass(frozen=True)
@@ -127,9 +136,7 @@ def write_cells(
                 spool.write(block.rows, block.values)
                 if writers:
                     _write_shapes(writers, block, columns, measured)
-        pieces = _pieces(spool, columns, sample, measured, options)
-        path = sample_file(folders.cells, sample, f"cells.{options.table_format}")
-        write_table_pieces(pieces, path, options.table_format)
+        _write_table(spool, columns, sample, measured, options, folders.cells)
         places = [place for place, column in enumerate(columns) if column.name in SUMMARY_COLUMNS]
         values = np.concatenate([piece[:, places] for piece in spool.pieces()])
     return table_frame([columns[place] for place in places], values)
@@ -178,6 +185,42 @@ def measured_image(sample: SampleSpec, labels: HandoffReader, image: SampleImage
         read_nuclei=(lambda window: labels.read(sample.sample, MATCHED, window)) if MATCHED in names else None,
         nucleus_counts=counts,
     )
+
+
+def _write_table(
+    spool: RowSpool,
+    columns: Sequence[Column],
+    sample: SampleSpec,
+    image: MeasuredImage,
+    options: TableOptions,
+    folder: Path,
+) -> None:
+    """Write the rows in the format that was asked for."""
+    path = sample_file(folder, sample, f"cells.{TABLE_FORMATS[options.table_format]}")
+    pieces = _pieces(spool, columns, sample, image, options)
+    if options.table_format != ANNDATA:
+        write_table_pieces(pieces, path, options.table_format)
+        return
+    layout = AnnDataLayout(
+        x=[f"mean_{name}" for name in image.channel_names],
+        variables=image.channel_names,
+        intensities=[column.name for column in columns[-_intensity_count(image) :]] if image.channel_names else [],
+        spatial=("centroid_x_um", "centroid_y_um"),
+        uns={
+            "cellbatch": {
+                "version": __version__,
+                "sample": sample.sample,
+                "image_mpp": sample.image_mpp,
+                "spatial_unit": "micrometer",
+            }
+        },
+    )
+    write_anndata(pieces, spool.rows, path, layout)
+
+
+def _intensity_count(image: MeasuredImage) -> int:
+    compartments = compartment_prefixes(has_nuclei=image.read_nuclei is not None)
+    return len(compartments) * len(STATISTICS) * len(image.channel_names)
 
 
 def _pieces(
