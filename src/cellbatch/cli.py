@@ -5,6 +5,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from cellbatch import __version__
 from cellbatch.errors import EXIT_BUG, CellbatchError, ConfigError
@@ -15,8 +16,8 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 class Parser(argparse.ArgumentParser):
     """Command line of a script: full option names only, ``--version``, and exit code 64 for wrong use."""
 
-    def __init__(self, description: str | None) -> None:
-        super().__init__(description=description, allow_abbrev=False)
+    def __init__(self, description: str | None = None, **settings: Any) -> None:
+        super().__init__(**{"description": description, "allow_abbrev": False, **settings})
         self.add_argument("--version", action="version", version=__version__)
 
     def add_options(self, names: Sequence[str], kind: Callable[[str], object], *, required: bool = False) -> None:

@@ -25,6 +25,7 @@ ALLOWED = {
     "io": SHARED | {"geometry"},
     "progress": set(),
     "cli": SHARED | {"__init__"},
+    "commands": SHARED | {"cli", "phases", "inference"},
     "__init__": set(),
     "phases": SHARED
     | {

@@ -13,6 +13,7 @@ process MEASURE_CELLS {
     path 'cells/*.cells.*', emit: cells
     path 'qc/*', emit: overlays
     path 'zarr/*.ome.zarr', emit: zarr, optional: true
+    path 'shapes/*.geojson*', emit: shapes, optional: true
     path "${meta.id}.summary.parquet", emit: summary
     path "${meta.id}.measure.timings.csv", emit: timings
 

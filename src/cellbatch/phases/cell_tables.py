@@ -32,8 +32,6 @@ from cellbatch.spec import SampleSpec
 MEASURED_FIRST = ("whole_cell", "nuclear")
 MATCHED = "nuclear_matched"
 MATCHING = "nuclear_matching"
-# what the summary of a sample is made of
-SUMMARY_COLUMNS = ("label", "area", "area_um2", "centroid_y", "centroid_x", "nucleus_count", "n_c_ratio")
 SAMPLE = "sample"
 ANNDATA = "anndata"
 # --table_format with the endings of the files
@@ -94,7 +92,7 @@ def write_cells(
     options: TableOptions,
     *,
     threads: int = 1,
-) -> pd.DataFrame:
+) -> None:
     """Measure the cells of a sample and write ``<sample>.cells.<format>`` and what else is asked for.
 
     Parameters
@@ -105,11 +103,6 @@ def write_cells(
     folders : where the results go
     options : what is written
     threads : of the kernels
-
-    Returns
-    -------
-    DataFrame
-        ``SUMMARY_COLUMNS`` of all cells, as far as they exist.
 
     Raises
     ------
@@ -137,9 +130,6 @@ def write_cells(
                 if writers:
                     _write_shapes(writers, block, columns, measured)
         _write_table(spool, columns, sample, measured, options, folders.cells)
-        places = [place for place, column in enumerate(columns) if column.name in SUMMARY_COLUMNS]
-        values = np.concatenate([piece[:, places] for piece in spool.pieces()])
-    return table_frame([columns[place] for place in places], values)
 
 
 def _write_shapes(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cellbatch.io.tables import write_table
-from cellbatch.phases.cell_tables import TableOptions, write_cells
+from cellbatch.phases.cell_tables import CellFolders, TableOptions, write_cells
 from cellbatch.phases.handoff_files import open_handoff
 from cellbatch.phases.inspect_sample import SamplePixels, inspect_sample, write_pictures
 from cellbatch.phases.label_files import write_sample_zarr
@@ -28,7 +28,10 @@ THUMBNAILS_PER_BATCH = 100
 
 @dataclass(frozen=True)
 class MeasuredFiles:
-    """Where the inputs of MEASURE_CELLS lie and where its results go; without ``zarr`` no OME-Zarr is written."""
+    """Where the inputs of MEASURE_CELLS lie and where its results go; without ``zarr`` no OME-Zarr is written.
+
+    ``shapes`` is made where ``table`` asks for them.
+    """
 
     images: Path
     labels: Path
@@ -37,6 +40,7 @@ class MeasuredFiles:
     table: TableOptions = field(default_factory=TableOptions)
     zarr: Path | None = None
     thresholds: Path | None = None
+    shapes: Path = Path("shapes")
 
 
 def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processes: int = 1) -> Timings:
@@ -54,6 +58,8 @@ def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processe
     files.overlays.mkdir(parents=True, exist_ok=True)
     if files.zarr:
         files.zarr.mkdir(parents=True, exist_ok=True)
+    if files.table.formats:
+        files.shapes.mkdir(parents=True, exist_ok=True)
     timings = Timings("measure", batch.batch)
     work = partial(_measure_sample, batch=batch.batch, files=files)
     logger.info("measuring %d images of batch %s", len(batch.samples), batch.batch)
@@ -75,7 +81,7 @@ def _measure_sample(sample: SampleSpec, batch: str, files: MeasuredFiles) -> tup
     labels = open_handoff(files.labels)
     found = [name for name in COMPARTMENTS if name in labels.names(sample.sample)]
     with SampleImage(sample, files.images) as image:
-        write_cells(sample, labels, image, files.cells, files.table)
+        write_cells(sample, labels, image, CellFolders(files.cells, files.shapes), files.table)
         pixels = SamplePixels(
             partial(image.model_input, INPUTS), {name: partial(labels.read, sample.sample, name) for name in found}
         )

@@ -1,0 +1,1 @@
+"""The command ``cellbatch``: what it understands, and which phase does it."""

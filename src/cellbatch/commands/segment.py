@@ -1,0 +1,107 @@
+"""``cellbatch segment``: one image from the command line, without Nextflow."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cellbatch.errors import ConfigError
+from cellbatch.inference.engine import DEVICES, ENGINES
+from cellbatch.phases.cell_tables import TABLE_FORMATS, TableOptions
+from cellbatch.phases.loaded_model import InferenceOptions
+from cellbatch.phases.segment_files import PREPROCESSING, WATERSHED, SegmentRequest, copy_labels, segment_files
+from cellbatch.spec import COMPARTMENT_CHOICES
+
+# the first word of deepcell-applications' own command line
+APPLICATIONS = ("mesmer",)
+COUNTS = ("clahe_kernel_size", "small_objects_threshold", "fill_holes_threshold", "radius")
+
+
+def add_segment(parser: argparse.ArgumentParser) -> None:
+    """Add the options; those of deepcell-applications' Mesmer are understood, too."""
+    parser.add_argument("image", nargs="?", help="image file, OME-Zarr, or a folder or zip of images")
+    parser.add_argument("--nuclear-image", type=Path, help="instead of IMAGE: file with the nuclear channel")
+    parser.add_argument("--membrane-image", type=Path, help="file with the membrane channel; a blank one without it")
+    _option(parser, "nuclear_channel", nargs="+", help="name, 0-based index or recipe; several are summed")
+    _option(parser, "membrane_channel", nargs="+", help="the same for the membrane, or none")
+    _option(parser, "image_mpp", type=float, help="um per px, where the file does not say")
+    _option(parser, "outdir", "--output-directory", type=Path, default=Path("results"), help="default: results")
+    parser.add_argument("--output-name", help="also write the labels of the cells under this name")
+    parser.add_argument("--sample", default="", help="name of the results; default: that of the file")
+    parser.add_argument("--model", help="name or folder of a model; default: demo")
+    parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
+    parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
+    _option(parser, "tile_batch", "--batch-size", type=int, help="tiles per call of the network")
+    for name in (*PREPROCESSING, *WATERSHED):
+        _option(parser, name, type=int if name in COUNTS else float, help="default: the model's own")
+    _option(parser, "table_format", choices=tuple(TABLE_FORMATS), default="parquet")
+    parser.add_argument("--columns", default="cellbatch", help="cellbatch, qupath, mcquant or ark")
+    _option(parser, "measure_channels", help="names or positions, comma-separated; default: all")
+    parser.add_argument("--formats", default="", help="comma list: geojson, geojson.gz")
+    parser.add_argument("--squeeze", action="store_true", help="understood for old command lines: labels are (Y, X)")
+
+
+def run_segment(options: argparse.Namespace) -> None:
+    """Segment what the options name, and say where the results are.
+
+    Raises
+    ------
+    ConfigError
+        If no image is named, or two ways of naming one are mixed.
+    """
+    request = read_request(options)
+    summary = segment_files(request)
+    for row in summary.to_dict("records"):
+        counts = ", ".join(f"{row[name]} {name}" for name in ("cells", "nuclei") if row[name] == row[name])
+        reasons = f" ({row['reasons']})" if row["reasons"] else ""
+        sys.stdout.write(f"{row['sample']}: {counts}, {row['verdict']}{reasons}\n")
+    if options.output_name:
+        sys.stdout.write(f"{copy_labels(request, options.output_name)}\n")
+    sys.stdout.write(f"results in {request.outdir}\n")
+
+
+def read_request(options: argparse.Namespace) -> SegmentRequest:
+    """Turn the options into a request; see ``run_segment``."""
+    application = options.image if options.image in APPLICATIONS and options.nuclear_image else None
+    image = None if application else options.image
+    if (image is None) == (options.nuclear_image is None):
+        raise ConfigError("which image? give one IMAGE, or --nuclear-image and, where there is one, --membrane-image")
+    if image is not None and options.membrane_image:
+        raise ConfigError("--membrane-image goes with --nuclear-image; an IMAGE holds all channels")
+    images = {"image": image and Path(image), "nuclear_image": options.nuclear_image}
+    images["membrane_image"] = options.membrane_image
+    names = ("image_mpp", "compartment", "measure_channels", "engine", "tile_batch", *PREPROCESSING, *WATERSHED)
+    parameters = {name: getattr(options, name) for name in names}
+    for name in ("nuclear_channel", "membrane_channel"):
+        parameters[name] = _recipe(getattr(options, name))
+    if options.nuclear_image and not options.membrane_image:
+        # deepcell-applications ignores the channel of an image that is not given
+        parameters["membrane_channel"] = None
+    return SegmentRequest(
+        images={column: path for column, path in images.items() if path},
+        outdir=options.outdir,
+        sample=options.sample,
+        model=options.model or application or "demo",
+        parameters=parameters,
+        table=TableOptions(
+            options.table_format, options.columns, tuple(name for name in options.formats.split(",") if name)
+        ),
+        how=InferenceOptions(options.engine, options.device, options.tile_batch, os.cpu_count() or 1),
+    )
+
+
+def _option(parser: argparse.ArgumentParser, name: str, *others: str, **settings: object) -> None:
+    """Add an option that may be written with dashes or with underscores."""
+    spellings = dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}", *others])
+    parser.add_argument(*spellings, dest=name, **settings)  # type: ignore[arg-type]
+
+
+def _recipe(channels: Sequence[str] | None) -> str | None:
+    """One channel as it is; several as their sum."""
+    if not channels:
+        return None
+    return channels[0] if len(channels) == 1 else f"sum({','.join(channels)})"

@@ -1,0 +1,188 @@
+"""One image file through all phases, without Nextflow: the same functions, the same results."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cellbatch.errors import ConfigError, InputError
+from cellbatch.io.atomic import atomic_path, write_text
+from cellbatch.io.tables import read_table
+from cellbatch.phases.cell_tables import TableOptions
+from cellbatch.phases.infer_tiles import infer_batch
+from cellbatch.phases.loaded_model import InferenceOptions
+from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
+from cellbatch.phases.plan_batches import plan_batches
+from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
+from cellbatch.phases.prepare_model import find_model
+from cellbatch.phases.preprocess_images import preprocess_images
+from cellbatch.spec import SAMPLE_NAME, Batch
+
+logger = logging.getLogger(__name__)
+
+IMAGE_COLUMNS = ("image", "nuclear_image", "membrane_image")
+PREPROCESSING = ("percentile", "clahe_kernel_size")
+WATERSHED = (
+    "maxima_threshold_whole_cell",
+    "maxima_threshold_nuclear",
+    "interior_threshold",
+    "interior_smooth",
+    "small_objects_threshold",
+    "fill_holes_threshold",
+    "radius",
+)
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """What is segmented, and how.
+
+    Attributes
+    ----------
+    images : path by column of the samplesheet: ``image``, or ``nuclear_image`` and perhaps ``membrane_image``
+    outdir : gets ``labels``, ``cells``, ``qc`` and what else is asked for, as a run of the pipeline does
+    sample : name of the results; empty = that of the file
+    model : name or folder of a model
+    parameters : of the pipeline, by name; None and absent ones take their defaults
+    table : what is written of the cells
+    how : runtime of the network
+    """
+
+    images: Mapping[str, Path]
+    outdir: Path
+    sample: str = ""
+    model: str = "demo"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    table: TableOptions = field(default_factory=TableOptions)
+    how: InferenceOptions = field(default_factory=InferenceOptions)
+
+
+def segment_files(request: SegmentRequest) -> pd.DataFrame:
+    """Segment one image, or every image of a folder or zip, and write labels, tables and overlays.
+
+    Returns
+    -------
+    DataFrame
+        The summary, one row per sample.
+
+    Raises
+    ------
+    InputError
+        If a file is absent or cannot be read, or a channel or the pixel size is not known.
+    ConfigError
+        If the model or an option is not there.
+    """
+    model = find_model(request.model)
+    missing = [path for path in request.images.values() if not path.exists()]
+    if missing:
+        raise InputError(f"{', '.join(map(str, missing))}: no such file")
+    request.outdir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".segment.", dir=request.outdir) as folder:
+        batches = _plan(request, model, Path(folder))
+        tables = [_run(batch, request, model, Path(folder)) for batch in batches]
+    return pd.concat(tables, ignore_index=True)
+
+
+def copy_labels(request: SegmentRequest, name: str) -> Path:
+    """Copy the labels of the only sample to ``<outdir>/<name>``: cells, or nuclei where no cells were segmented.
+
+    Raises
+    ------
+    ConfigError
+        If there are several samples.
+    """
+    found = sorted((request.outdir / "labels").glob(f"{sample_name(request)}.*.ome.tif"))
+    by_compartment = {path.name.split(".")[-3]: path for path in found}
+    source = by_compartment.get("whole_cell") or by_compartment.get("nuclear")
+    if source is None:
+        raise ConfigError("--output-name: the images of a folder have their own names in labels/; leave it out")
+    with atomic_path(request.outdir / name) as temporary:
+        shutil.copyfile(source, temporary)
+    return request.outdir / name
+
+
+def sample_name(request: SegmentRequest) -> str:
+    """Name of the sample: as asked for, else the file's, with what a name cannot hold replaced by ``_``."""
+    if request.sample:
+        if not SAMPLE_NAME.fullmatch(request.sample):
+            raise ConfigError(f"--sample: found {request.sample!r}, expected letters, digits, '_', '.', '-'")
+        return request.sample
+    path = next(iter(request.images.values()))
+    stem = re.sub(r"(\.ome)?\.\w+$", "", path.name, flags=re.IGNORECASE)
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", stem).lstrip("_.-")[:128] or "image"
+
+
+def _plan(request: SegmentRequest, model: Path, folder: Path) -> list[Batch]:
+    """Check the inputs as the pipeline does, with a samplesheet of one row and inputs staged as links."""
+    columns = [column for column in IMAGE_COLUMNS if column in request.images]
+    staged = []
+    for position, column in enumerate(columns, 1):
+        path = request.images[column].resolve()
+        entries = [
+            [str(entry.relative_to(path)), entry.stat().st_size, entry.stat().st_mtime_ns]
+            for entry in (sorted(path.rglob("*")) if path.is_dir() else [])
+            if entry.is_file()
+        ]
+        (folder / "images" / str(position)).mkdir(parents=True)
+        (folder / "images" / str(position) / path.name).symlink_to(path)
+        staged.append(
+            {"column": column, "path": path.name, "state": "staged", "position": position, "entries": entries}
+        )
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerows(
+        [["sample", *columns], [sample_name(request), *(request.images[c].resolve().name for c in columns)]]
+    )
+    write_text(folder / "samplesheet.csv", text.getvalue())
+    parameters = {name: value for name, value in request.parameters.items() if value is not None}
+    batches, _ = plan_batches(folder / "samplesheet.csv", [{"files": staged}], folder / "images", model, parameters)
+    return [Batch.from_json(batch["measured"]) for batch in batches]
+
+
+def _run(batch: Batch, request: SegmentRequest, model: Path, folder: Path) -> pd.DataFrame:
+    """All phases of one batch."""
+    processes = os.cpu_count() or 1
+    compartment = request.parameters.get("compartment") or "both"
+    pixels, heads, labels = (folder / f"{batch.batch}.{name}.zip" for name in ("pixels", "heads", "labels"))
+    preprocess_images(
+        batch, folder / "images", model, pixels, overrides=_chosen(request, PREPROCESSING), processes=processes
+    )
+    infer_batch(pixels, model, heads, request.how, compartment=compartment)
+    pixels.unlink()
+    postprocess_labels(
+        batch,
+        heads,
+        model,
+        LabelFiles(request.outdir / "labels", labels),
+        compartment=compartment,
+        overrides=_chosen(request, WATERSHED),
+        processes=processes,
+    )
+    heads.unlink()
+    files = MeasuredFiles(
+        folder / "images",
+        labels,
+        request.outdir / "cells",
+        request.outdir / "qc",
+        request.table,
+        shapes=request.outdir / "shapes",
+    )
+    summary = folder / f"{batch.batch}.parquet"
+    measure_batch(batch, files, summary, processes=processes)
+    labels.unlink()
+    return read_table(summary)
+
+
+def _chosen(request: SegmentRequest, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: request.parameters.get(name) for name in names}

@@ -1,0 +1,92 @@
+"""The command ``cellbatch segment``."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cellbatch.commands.main import main
+from cellbatch.io.labels import read_labels
+from cellbatch.phases.segment_image import segment
+
+
+@pytest.fixture(scope="module")
+def tissue(project: Path) -> Path:
+    return project / "assets/test/tissue_01.ome.tif"
+
+
+def planes(tissue: Path) -> np.ndarray:
+    import tifffile
+
+    return tifffile.imread(tissue)
+
+
+def run_segment(*arguments: object) -> int:
+    return main(["segment", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def results(tissue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    outdir = tmp_path_factory.mktemp("command") / "out"
+    code = run_segment(
+        tissue, "--nuclear-channel", "0", "--membrane_channel", "1", "--image-mpp", "0.5", "--outdir", outdir,
+        "--formats", "geojson", "--table-format", "csv",
+    )  # fmt: skip
+    assert code == 0
+    return outdir
+
+
+def test_labels_are_those_of_the_function(results, tissue):
+    image = np.moveaxis(planes(tissue)[:2], 0, -1)
+    for compartment, labels in segment(image, image_mpp=0.5).items():
+        np.testing.assert_array_equal(read_labels(results / f"labels/tissue_01.{compartment}.ome.tif"), labels)
+        assert labels.max() > 5
+
+
+def test_all_results_are_there(results):
+    table = pd.read_csv(results / "cells/tissue_01.cells.csv")
+    assert len(table) == read_labels(results / "labels/tissue_01.whole_cell.ome.tif").max()
+    assert (results / "qc/tissue_01.overlay.png").exists()
+    assert (results / "shapes/tissue_01.geojson").exists()
+    assert not list(results.glob(".*"))
+
+
+def test_the_command_line_of_deepcell_applications(results, tissue, tmp_path, capsys):
+    for name, plane in zip(("nuclear", "membrane"), planes(tissue), strict=False):
+        np.save(tmp_path / f"{name}.npy", plane[None])
+    arguments = ["--nuclear-image", tmp_path / "nuclear.npy", "--nuclear-channel", 0]
+    arguments += ["--membrane-image", tmp_path / "membrane.npy", "--membrane-channel", 0, "--image-mpp", 0.5]
+    arguments += ["--output-directory", tmp_path / "out", "--output-name", "mask.tif", "--compartment", "whole-cell"]
+    assert run_segment(*arguments, "--batch-size", 2, "--squeeze") == 0
+    expected = read_labels(results / "labels/tissue_01.whole_cell.ome.tif")
+    np.testing.assert_array_equal(read_labels(tmp_path / "out/mask.tif"), expected)
+    assert f"nuclear: {expected.max()} cells, " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 64, "which image"),
+        (["a.tif", "--nuclear-image", "b.tif"], 64, "which image"),
+        (["a.tif", "--membrane-image", "b.tif"], 64, "goes with --nuclear-image"),
+        (["absent.tif"], 65, "absent.tif: no such file"),
+        (["TISSUE", "--image-mpp", "0.5", "--nuclear-channel", "Dapi", "--membrane-channel", "1"], 65, "Dapi"),
+        (["TISSUE", "--model", "nowhere"], 64, "no model 'nowhere'"),
+        (["TISSUE", "--columns", "excel"], 64, "--columns: found 'excel'"),
+        (["TISSUE", "--sample", "a/b"], 64, "--sample: found 'a/b'"),
+        (["mesmer", "--nuclear-image", "TISSUE"], 64, "no model 'mesmer'"),
+    ],
+)
+def test_wrong_use_is_explained(arguments, code, message, tissue, tmp_path, capsys):
+    words = [str(tissue) if word == "TISSUE" else word for word in arguments]
+    assert run_segment(*words, "--outdir", tmp_path / "out") == code
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def test_unknown_options_are_wrong_use(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_segment("a.tif", "--nuclear", "0")
+    assert caught.value.code == 64
+    assert "--nuclear" in capsys.readouterr().err
