@@ -52,9 +52,12 @@ class StreamedBins:
         count, height, width = self.shape
         for first in range(0, count, chunks[0]):
             channels = range(first, min(first + chunks[0], count))
-            for window in cover((height, width), (chunks[1], chunks[2])):
-                bins = np.stack([self._planes.read(channel, window) for channel in channels])
-                yield (first, window.y0, window.x0), bins
+            for y0 in range(0, height, chunks[1]):
+                # whole rows are one read from the disk, narrow ones one each
+                y1 = min(y0 + chunks[1], height)
+                bins = np.stack([self._planes.read(channel, Window(y0, y1, 0, width)) for channel in channels])
+                for x0 in range(0, width, chunks[2]):
+                    yield (first, y0, x0), bins[:, :, x0 : x0 + chunks[2]]
 
     def _window(self, key: tuple[slice, slice, int]) -> Window:
         (y0, y1, _), (x0, x1, _) = (part.indices(size) for part, size in zip(key[:2], self.shape[1:], strict=True))

@@ -1,0 +1,105 @@
+"""Draw a slide of any size block by block: a tiled, compressed, pyramidal OME-TIFF that never lies in memory.
+
+python benchmarks/make_slide.py slide.ome.tif --side 16384
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+ROOT = Path(__file__).resolve().parents[1]
+TILE_PX = 512
+FIELD_PX = 1024
+MPP = 0.5
+SMALLEST_LEVEL_PX = 2048
+
+
+def draw_field() -> np.ndarray:
+    """One drawn field (C, Y, X), uint16."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = ROOT / "training" / "draw_tissue.py"
+        sizes = ["--count", "1", "--size", str(FIELD_PX), "--seed", "4"]
+        subprocess.run([sys.executable, str(script), "--outdir", folder, *sizes], check=True, capture_output=True)
+        return tifffile.imread(next(Path(folder).glob("*.ome.tif"))).astype(np.uint16)
+
+
+class Slide:
+    """A mosaic of one field, mirrored in turn so that it is continuous, brighter and darker from place to place.
+
+    Parameters
+    ----------
+    field : (C, Y, X) uint16; further channels repeat its own
+    channels, side : size of the slide
+    """
+
+    def __init__(self, field: np.ndarray, channels: int, side: int) -> None:
+        self._field, self.channels, self.side = field, channels, side
+
+    def tile(self, channel: int, y: int, x: int, step: int) -> np.ndarray:
+        """Pixels of a tile that begins at (y, x) of the level that shows every ``step``-th pixel."""
+        rows, columns = (np.arange(start * step, (start + TILE_PX) * step, step) for start in (y, x))
+        down, across = (
+            np.minimum(at % (2 * FIELD_PX), 2 * FIELD_PX - 1 - at % (2 * FIELD_PX)) for at in (rows, columns)
+        )
+        gain = 1 + ((rows // FIELD_PX)[:, None] * 7 + (columns // FIELD_PX)[None, :] * 5) % 11 / 16
+        return (self._field[channel % len(self._field)][np.ix_(down, across)] * gain).astype(np.uint16)
+
+    def tiles(self, step: int) -> Iterator[np.ndarray]:
+        """All tiles of a level, channel after channel, in raster order."""
+        side = -(-self.side // step)
+        for channel in range(self.channels):
+            for y in range(0, side, TILE_PX):
+                for x in range(0, side, TILE_PX):
+                    yield self.tile(channel, y, x, step)
+
+
+def write_slide(path: Path, side: int, channels: int = 4, level: int = 1) -> None:
+    """Write the slide with its pyramid; ``level`` is zlib's."""
+    slide = Slide(draw_field(), channels, side)
+    steps = [1]
+    while side // steps[-1] > SMALLEST_LEVEL_PX:
+        steps.append(2 * steps[-1])
+    names = [
+        ("DAPI", "CD45", "PanCK", "CD3")[channel] if channel < 4 else f"marker {channel}" for channel in range(channels)
+    ]
+    metadata = {"axes": "CYX", "PhysicalSizeX": MPP, "PhysicalSizeY": MPP, "Channel": {"Name": names}}
+    with tifffile.TiffWriter(path, bigtiff=True) as tif:
+        for step in steps:
+            size = -(-side // step)
+            tif.write(
+                slide.tiles(step),
+                shape=(channels, size, size),
+                dtype=np.uint16,
+                photometric="minisblack",
+                tile=(TILE_PX, TILE_PX),
+                compression="zlib",
+                compressionargs={"level": level},
+                predictor=True,
+                maxworkers=2,
+                **(
+                    {"subifds": len(steps) - 1, "metadata": metadata}
+                    if step == 1
+                    else {"subfiletype": 1, "metadata": None}
+                ),
+            )
+
+
+def main() -> None:
+    """Write one file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--side", type=int, required=True)
+    parser.add_argument("--channels", type=int, default=4)
+    options = parser.parse_args()
+    write_slide(options.path, options.side, options.channels)
+    print(f"{options.path}: {options.path.stat().st_size / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
