@@ -48,16 +48,16 @@ class Run:
     Parameters
     ----------
     folder : where all files go; a slide that lies there already is used again
-    side, channels : of the slide
+    shape, channels : of the slide, (Y, X)
     """
 
-    def __init__(self, folder: Path, side: int, channels: int) -> None:
-        self.folder, self.side = folder, side
+    def __init__(self, folder: Path, shape: tuple[int, int], channels: int) -> None:
+        self.folder = folder
         self.images = folder / "images"
         slide = self.images / "1" / "slide.ome.tif"
         slide.parent.mkdir(parents=True, exist_ok=True)
         if not slide.exists():
-            write_slide(slide, side, channels)
+            write_slide(slide, shape, channels)
         sheet = folder / "sheet.csv"
         sheet.write_text("sample,image,nuclear_channel,membrane_channel\nslide,s.tif,DAPI,CD45\n", encoding="utf-8")
         staged = [{"files": [{"column": "image", "path": "s.tif", "state": "staged", "position": 1}]}]
@@ -98,16 +98,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--outdir", type=Path, required=True)
     parser.add_argument("--sides", default="4096,8192")
+    parser.add_argument("--height", type=int, help="height of every slide; its side by default")
     parser.add_argument("--channels", type=int, default=4)
     parser.add_argument("--phases", default=",".join(PHASES))
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     print(f"{'side_px':>8} {'phase':<12}{'tasks':>6}{'peak_mb':>9}{'projected':>10}{'cpu_ns_px':>11}{'wall_s':>9}")
     for side in map(int, options.sides.split(",")):
-        run = Run(options.outdir / str(side), side, options.channels)
+        shape = (options.height or side, side)
+        run = Run(options.outdir / "x".join(map(str, shape)), shape, options.channels)
         for phase in options.phases.split(","):
             uses = run.run(phase, options.processes)
-            peak, cpu = max(use.peak_mb for use in uses), sum(use.cpu_s for use in uses) * 1e9 / side**2
+            peak = max(use.peak_mb for use in uses)
+            cpu = sum(use.cpu_s for use in uses) * 1e9 / (shape[0] * shape[1])
             wall, projected = sum(use.wall_s for use in uses), run.batch["meta"]["memory"][phase]
             print(
                 f"{side:>8} {phase:<12}{len(uses):>6}{peak:>9.0f}{projected:>10.0f}{cpu:>11.1f}{wall:>9.1f}", flush=True

@@ -35,11 +35,11 @@ class Slide:
     Parameters
     ----------
     field : (C, Y, X) uint16; further channels repeat its own
-    channels, side : size of the slide
+    channels, shape : size of the slide, (Y, X)
     """
 
-    def __init__(self, field: np.ndarray, channels: int, side: int) -> None:
-        self._field, self.channels, self.side = field, channels, side
+    def __init__(self, field: np.ndarray, channels: int, shape: tuple[int, int]) -> None:
+        self._field, self.channels, self.shape = field, channels, shape
 
     def tile(self, channel: int, y: int, x: int, step: int) -> np.ndarray:
         """Pixels of a tile that begins at (y, x) of the level that shows every ``step``-th pixel."""
@@ -52,18 +52,18 @@ class Slide:
 
     def tiles(self, step: int) -> Iterator[np.ndarray]:
         """All tiles of a level, channel after channel, in raster order."""
-        side = -(-self.side // step)
+        height, width = (-(-size // step) for size in self.shape)
         for channel in range(self.channels):
-            for y in range(0, side, TILE_PX):
-                for x in range(0, side, TILE_PX):
+            for y in range(0, height, TILE_PX):
+                for x in range(0, width, TILE_PX):
                     yield self.tile(channel, y, x, step)
 
 
-def write_slide(path: Path, side: int, channels: int = 4, level: int = 1) -> None:
+def write_slide(path: Path, shape: tuple[int, int], channels: int = 4, level: int = 1) -> None:
     """Write the slide with its pyramid; ``level`` is zlib's."""
-    slide = Slide(draw_field(), channels, side)
+    slide = Slide(draw_field(), channels, shape)
     steps = [1]
-    while side // steps[-1] > SMALLEST_LEVEL_PX:
+    while max(shape) // steps[-1] > SMALLEST_LEVEL_PX:
         steps.append(2 * steps[-1])
     names = [
         ("DAPI", "CD45", "PanCK", "CD3")[channel] if channel < 4 else f"marker {channel}" for channel in range(channels)
@@ -71,10 +71,9 @@ def write_slide(path: Path, side: int, channels: int = 4, level: int = 1) -> Non
     metadata = {"axes": "CYX", "PhysicalSizeX": MPP, "PhysicalSizeY": MPP, "Channel": {"Name": names}}
     with tifffile.TiffWriter(path, bigtiff=True) as tif:
         for step in steps:
-            size = -(-side // step)
             tif.write(
                 slide.tiles(step),
-                shape=(channels, size, size),
+                shape=(channels, *(-(-size // step) for size in shape)),
                 dtype=np.uint16,
                 photometric="minisblack",
                 tile=(TILE_PX, TILE_PX),
@@ -94,10 +93,11 @@ def main() -> None:
     """Write one file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path)
-    parser.add_argument("--side", type=int, required=True)
+    parser.add_argument("--side", type=int, required=True, help="width, and height unless given")
+    parser.add_argument("--height", type=int)
     parser.add_argument("--channels", type=int, default=4)
     options = parser.parse_args()
-    write_slide(options.path, options.side, options.channels)
+    write_slide(options.path, (options.height or options.side, options.side), options.channels)
     print(f"{options.path}: {options.path.stat().st_size / 1e6:.0f} MB")
 
 

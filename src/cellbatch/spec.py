@@ -149,7 +149,8 @@ class SampleSpec:
 
     ``nuclear`` and ``membrane`` are recipes over channel indices (``"0"``, ``"max(1,3)"``); an empty membrane
     stands for zeros. ``shape`` is the image's ``(Y, X)``; ``columns`` holds the samplesheet's unknown columns,
-    ``measured_channels`` the positions of the channels that are measured (empty: all).
+    ``measured_channels`` the positions of the channels that are measured (empty: all). ``forced_bytes`` is the memory
+    that the files' formats force on a reader, see ``ImageHeader``.
     """
 
     sample: str
@@ -163,6 +164,7 @@ class SampleSpec:
     fingerprint: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     measured_channels: tuple[int, ...] = ()
+    forced_bytes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Give plain types, without the copies that ``dataclasses.asdict`` makes: a run may have a million samples."""

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 import zarr
 
+import cellbatch.io.images
 import cellbatch.io.tiff_bytes
 import cellbatch.io.tiff_segments
 from cellbatch.errors import EngineError, InputError
@@ -91,6 +92,17 @@ def test_large_pieces_are_unpacked_to_disk_once(tmp_path, reads, monkeypatch, la
         reader.read(2, Window(100, 200, 0, 10))
         assert reads == []
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pieces_that_force_memory_are_remarked_upon(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(cellbatch.io.tiff_segments, "LARGE_SEGMENT_BYTES", 1000)
+    path = write_tiff(tmp_path / "a.ome.tif", draw(), compression="zlib", rowsperstrip=300)
+    assert read_header(path).forced_bytes > 300 * 500 * 2
+    assert caplog.messages == []
+    monkeypatch.setattr(cellbatch.io.images, "REMARKED_BYTES", 1000)
+    read_header(path)
+    assert len(caplog.messages) == 1
+    assert "reading any of them takes 1 MB; write it tiled" in caplog.messages[0]
 
 
 def test_plain_and_small_pieces_force_nothing(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from cellbatch.spec import ImageHeader
 
 __all__ = ["SUFFIXES", "ImageReader", "ReadOptions", "is_ome_zarr", "is_supported", "open_image", "read_header"]
 
+logger = logging.getLogger(__name__)
+
+# a picture that needs no more than this is worth no word
+REMARKED_BYTES = 32 << 20
 Opener = Callable[[Path, str, ReadOptions], ImageReader]
 SUFFIXES: dict[str, Opener] = {
     ".tif": open_tiff,
@@ -95,4 +100,12 @@ def open_image(path: Path, options: ReadOptions | None = None, name: str | None 
         )
     if path.stat().st_size == 0:
         raise InputError(f"{label}: the file is empty; copy it again")
-    return opener(path, label, chosen)
+    reader = opener(path, label, chosen)
+    if reader.header.forced_bytes > REMARKED_BYTES:
+        logger.warning(
+            "%s: its pixels come in pieces so large that reading any of them takes %.0f MB; "
+            "write it tiled, as OME-TIFF, to need less",
+            label,
+            reader.header.forced_bytes / 1e6,
+        )
+    return reader

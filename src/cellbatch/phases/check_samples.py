@@ -142,6 +142,7 @@ def _settle(
         dtype=first.dtype,
         columns=row.columns,
         measured_channels=tuple(measured),
+        forced_bytes=sum(header.forced_bytes for header in headers.values()),
     )
     return spec, [], settled.remark
 
