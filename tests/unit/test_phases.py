@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from cellbatch import segment
 from cellbatch.errors import ConfigError, InputError
@@ -161,6 +162,22 @@ def test_the_record_holds_no_place_in_the_sheet(launch):
     batches, _ = launch.plan(batch_pixels=1)
     assert len(batches) == 3
     assert [batch["record"]["samples"][0]["sources"][0]["position"] for batch in batches] == [1, 1, 1]
+
+
+def test_lost_chunks_are_told_before_anything_is_read(launch, tmp_path):
+    path = tmp_path / "a.ome.zarr"
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    image = _image(1)
+    for level, values in enumerate((image, image[:, ::2, ::2])):
+        array = group.create_array(str(level), shape=values.shape, dtype=values.dtype, chunks=(1, 64, 64), fill_value=0)
+        array[:] = values
+    axes = [{"name": axis} for axis in "cyx"]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}, {"path": "1"}], "version": "0.4"}]
+    launch.add("a,a.ome.zarr,,,0,1,0.5")
+    assert launch.plan()[1]["samples"] == 1
+    (path / "0" / "1.0.2").unlink()
+    with pytest.raises(InputError, match=r"chunk of channel 1 at rows 0 to 64, columns 128 to 192 is not stored"):
+        launch.plan()
 
 
 def test_all_faults_are_told_at_once(launch, tmp_path):

@@ -15,7 +15,7 @@ from cellbatch.io.folders import is_collection
 from cellbatch.io.samplesheet import Fault, Row
 from cellbatch.measurement.channels import select_channels
 from cellbatch.phases.settle_samples import Fallbacks, settle_sample
-from cellbatch.phases.sources import is_empty, open_collection, open_source, staged_path
+from cellbatch.phases.sources import SampleImage, is_empty, open_collection, open_source, staged_path
 from cellbatch.spec import SAMPLE_NAME, ImageHeader, ImageSource, SampleSpec
 
 ROLES = {"image": "image", "nuclear_image": "nuclear", "membrane_image": "membrane"}
@@ -144,7 +144,18 @@ def _settle(
         measured_channels=tuple(measured),
         forced_bytes=sum(header.forced_bytes for header in headers.values()),
     )
+    try:
+        _refuse_lost_chunks(spec, images, headers)
+    except InputError as error:
+        return None, [(COLUMN_OF[sources[0].role], str(error))], ""
     return spec, [], settled.remark
+
+
+def _refuse_lost_chunks(sample: SampleSpec, images: Path, headers: Mapping[str, ImageHeader]) -> None:
+    """Look in an OME-Zarr for chunks that were lost on the way: the list of its files tells before pixels are read."""
+    if any(header.format.startswith("ome-zarr") for header in headers.values()):
+        with SampleImage(sample, images) as image:
+            image.missing_chunks(("nuclear", "membrane"))
 
 
 class _Remarks(logging.Handler):
