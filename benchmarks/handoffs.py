@@ -1,4 +1,4 @@
-"""Bytes per pixel and speed of the heads' hand-off: raw, compressed without loss in several ways, and at half precision.
+"""Bytes per pixel and speed of the heads' hand-off: raw, compressed without loss in several ways, at half precision.
 
 python benchmarks/handoffs.py HEADS.zip (a hand-off of INFER_TILES, such as any_size.py leaves)
 """
@@ -23,7 +23,7 @@ Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], object]]
 
 
 def blosc(compressor: str, shuffle: str, level: int) -> Codec:
-    """Encoder and decoder with one thread."""
+    """Make an encoder and a decoder with one thread."""
     options = {"level": level, "compressor": compressor, "shuffle": shuffle, "numthreads": 1}
     return (
         lambda values: imagecodecs.blosc_encode(values.tobytes(), typesize=values.itemsize, **options),
@@ -69,7 +69,7 @@ def count_differences(maps: dict[str, np.ndarray], compartment: str) -> tuple[in
     pairs = whole.astype(np.int64) * (int(half.max()) + 1) + half
     values, counts = np.unique(pairs, return_counts=True)
     partner: dict[int, int] = {}
-    for value, count in sorted(zip(values, counts, strict=True), key=lambda one: one[1]):
+    for value, _ in sorted(zip(values, counts, strict=True), key=lambda one: one[1]):
         partner[int(value) // (int(half.max()) + 1)] = int(value) % (int(half.max()) + 1)
     lookup = np.array([partner.get(label, 0) for label in range(int(whole.max()) + 1)])
     return int((lookup[whole] != half).sum()), int((whole > 0).sum()), int(half.max()) - int(whole.max())
@@ -87,13 +87,13 @@ def main() -> None:
         height, width = handoff.shape(sample, names[0])
         window = Window(0, min(height, options.side), 0, min(width, options.side))
         maps = {name: handoff.read(sample, name, window) for name in names}
-    print(f"{'map':<28}{'codec':<26}{'bytes_px':>9}{'in_mb_s':>9}{'out_mb_s':>9}")
+    print(f"{'map':<38}{'codec':<24}{'bytes_px':>9}{'in_mb_s':>9}{'out_mb_s':>9}")
     for name, values in [*maps.items(), *((f"{one} as float16", maps[one].astype(np.float16)) for one in maps)]:
         rows, columns = (range(0, size, step) for size, step in zip(values.shape, (ROWS, COLUMNS), strict=True))
         blocks = [np.ascontiguousarray(values[y : y + ROWS, x : x + COLUMNS]) for y in rows for x in columns]
         for codec, functions in CODECS.items():
             size, speed_in, speed_out = measure(blocks, functions)
-            print(f"{name:<28}{codec:<26}{size:>9.2f}{speed_in:>9.0f}{speed_out:>9.0f}", flush=True)
+            print(f"{name:<38}{codec:<24}{size:>9.2f}{speed_in:>9.0f}{speed_out:>9.0f}", flush=True)
     for compartment in ("whole_cell", "nuclear"):
         both = {head: maps[f"{compartment}_{head}"] for head in ("inner_distance", "interior")}
         pixels, foreground, cells = count_differences(both, compartment)

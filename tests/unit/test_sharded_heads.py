@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import cellbatch.io.handoff_reader
 from cellbatch.errors import InputError
 from cellbatch.io.handoffs import HandoffWriter
 from cellbatch.phases.handoff_files import FIRST_ROW, ROWS, open_heads
@@ -45,3 +46,16 @@ def test_an_absent_piece_is_an_error(shards, absent):
 def test_a_sample_that_nobody_wrote_is_an_error(shards):
     with pytest.raises(InputError, match="other is in none of"):
         open_heads(shards[1], "other", NAME)
+
+
+def test_chunks_that_neighbours_share_are_decoded_once(tmp_path, monkeypatch):
+    values = np.random.default_rng(0).random((1100, 1500), np.float32)
+    with HandoffWriter(tmp_path / "b.0.heads.zip") as handoff:
+        handoff.write("big", NAME, values)
+    heads = open_heads([tmp_path / "b.0.heads.zip"], "big", NAME)
+    keys = []
+    decode = cellbatch.io.handoff_reader.decode_chunk
+    monkeypatch.setattr(cellbatch.io.handoff_reader, "decode_chunk", lambda *found: keys.append(1) or decode(*found))
+    for x in range(0, 1500, 100):
+        np.testing.assert_array_equal(heads[300:800, x : x + 120], values[300:800, x : x + 120])
+    assert len(keys) == 6

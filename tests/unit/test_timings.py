@@ -5,7 +5,7 @@ import io
 import pandas as pd
 import pytest
 
-from cellbatch.reporting.timings import COLUMNS, Timings, merge_timings, seconds_by_phase
+from cellbatch.reporting.timings import COLUMNS, Timings, merge_timings, mixed_machines, seconds_by_phase
 
 
 def read_back(table: pd.DataFrame) -> pd.DataFrame:
@@ -28,6 +28,7 @@ def test_step_measures_its_body(monkeypatch):
             "seconds": 2.5,
             "started": 997.5,
             "pixels": 0,
+            "machine": "",
         }
     ]
 
@@ -79,3 +80,19 @@ def test_set_up_stands_apart_from_work():
     timings.add("s2", "write", 0.25)
     (row,) = seconds_by_phase(merge_timings([timings.table()])).to_dict("records")
     assert row == {"phase": "infer", "setup_s": 3.0, "work_s": 1.0, "samples": 2, "pixels": 400}
+
+
+def test_shards_on_different_machines_are_named():
+    tables = []
+    for batch, machine in [
+        ("b1", "NVIDIA L4"),
+        ("b1", "Tesla T4"),
+        ("b1", "NVIDIA L4"),
+        ("b2", "Tesla T4"),
+        ("b3", ""),
+    ]:
+        timings = Timings("infer", batch)
+        timings.machine = machine
+        timings.add("s", "network", 1.0)
+        tables.append(read_back(timings.table()))
+    assert mixed_machines(merge_timings(tables)) == {"b1": ["NVIDIA L4", "Tesla T4"]}

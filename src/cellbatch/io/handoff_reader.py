@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
 from cellbatch.io.handoff_format import ROOT, array_prefix, decode_chunk
+from cellbatch.io.piece_cache import PieceCache
 from cellbatch.spec import Window
 
 
@@ -25,6 +26,7 @@ class HandoffReader:
     Parameters
     ----------
     path : file written by ``HandoffWriter``
+    cache : keeps decoded chunks, for who reads rectangles that share them; may be shared by several files
 
     Raises
     ------
@@ -32,9 +34,10 @@ class HandoffReader:
         if it is absent or damaged
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cache: PieceCache | None = None) -> None:
         """Open the file and read its list of samples."""
         self._path = Path(path)
+        self._cache = cache
         try:
             self._zip = zipfile.ZipFile(self._path)
         except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -124,9 +127,15 @@ class HandoffReader:
     ) -> NDArray[Any]:
         """One decoded chunk."""
         key = "/".join([prefix, *map(str, index)])
+        kept = self._cache.get((self._path, key)) if self._cache else None
+        if kept is not None:
+            return kept
         data = self._entry(key)
         try:
-            return decode_chunk(data, chunks, dtype)
+            values = decode_chunk(data, chunks, dtype)
+            if self._cache:
+                self._cache.put((self._path, key), values)
+            return values
         except (ValueError, imagecodecs.BloscError) as error:
             raise InputError(f"{self._path}: {key} is damaged ({error}); run the phase that writes it again") from error
 

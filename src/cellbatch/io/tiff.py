@@ -15,10 +15,11 @@ import tifffile
 from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
+from cellbatch.io.piece_cache import PieceCache
 from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, refuse_channels_last
 from cellbatch.io.tiff_metadata import OmeImage, imagej_channel_names, page_channel_name, resolution_mpp
 from cellbatch.io.tiff_pages import PageReader, RawPlane, check_page, check_page_chain
-from cellbatch.io.tiff_segments import SegmentCache, forced_bytes
+from cellbatch.io.tiff_segments import CACHE_BYTES, forced_bytes
 from cellbatch.io.tiff_series import first_series, missing_planes
 from cellbatch.spec import ImageHeader, Window
 
@@ -120,7 +121,7 @@ def _open(tif: tifffile.TiffFile, name: str, options: ReadOptions) -> TiffReader
     _check_pages(name, pages, size)
     for level in series.levels[1:]:
         _check_pages(name, level.pages, size)
-    cache = SegmentCache()
+    cache = PieceCache(CACHE_BYTES)
     planes = _planes(name, descriptor, series, pages, samples, cache)
     if len(planes) != count * len(samples) and ome is not None:
         raise InputError(missing_planes(name, count, len(planes)))
@@ -221,7 +222,7 @@ def _planes(
     series: tifffile.TiffPageSeries,
     pages: list[tifffile.TiffPage],
     samples: range,
-    cache: SegmentCache,
+    cache: PieceCache,
 ) -> Planes:
     """Page and sample of each channel, in channel order."""
     stored = math.prod(series.shape) // math.prod(pages[0].shape)

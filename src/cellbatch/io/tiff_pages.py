@@ -10,8 +10,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
+from cellbatch.io.piece_cache import PieceCache
 from cellbatch.io.tiff_bytes import read_bytes, read_rows
-from cellbatch.io.tiff_segments import SegmentCache, SegmentReader, segment_shape
+from cellbatch.io.tiff_segments import SegmentReader, segment_shape
 from cellbatch.spec import Window
 
 MAX_TAGS = 4096
@@ -38,7 +39,7 @@ class PageReader:
     block_shape : rows and columns that are decoded together
     """
 
-    def __init__(self, name: str, descriptor: int, page: tifffile.TiffPage, cache: SegmentCache) -> None:
+    def __init__(self, name: str, descriptor: int, page: tifffile.TiffPage, cache: PieceCache) -> None:
         """Keep the page; nothing is read yet."""
         self._name = name
         self._descriptor = descriptor
@@ -127,8 +128,8 @@ def check_page(name: str, page: Any, size: int) -> None:
     astray = ((counts > 0) | page.keyframe.is_final) & (offsets < HEADER_BYTES)
     if astray.any():
         raise InputError(
-            f"{name}: page {page.index} names a strip or tile at byte {int(offsets[astray][0])} of {size}, where none can "
-            "be; the file is damaged: copy or write it again"
+            f"{name}: page {page.index} names a strip or tile at byte {int(offsets[astray][0])} of {size}, where none "
+            "can be; the file is damaged: copy or write it again"
         )
     ends = np.maximum(offsets, offsets + counts)  # a sum beyond 64 bits would begin anew at zero
     if page.keyframe.is_final and len(offsets):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
+from cellbatch.io.piece_cache import PieceCache
 from cellbatch.io.prefetch import read_together
 from cellbatch.io.scratch import ScratchPlanes
 from cellbatch.io.tiff_bytes import read_bytes
@@ -36,34 +36,6 @@ class Place(NamedTuple):
     x0: int
 
 
-class SegmentCache:
-    """Decoded segments of one file, the least recently used ones dropped first; threads may share it."""
-
-    def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
-        """Begin empty."""
-        self._limit = limit_bytes
-        self._size = 0
-        self._kept: OrderedDict[tuple[int, int], NDArray[Any]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[int, int]) -> NDArray[Any] | None:
-        """Segment by page and number, if it is kept."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def put(self, key: tuple[int, int], segment: NDArray[Any]) -> None:
-        """Keep a segment, and drop old ones to make room."""
-        with self._lock:
-            if key in self._kept or segment.nbytes > self._limit // 2:
-                return
-            self._kept[key] = segment
-            self._size += segment.nbytes
-            while self._size > self._limit:
-                self._size -= self._kept.popitem(last=False)[1].nbytes
-
-
 class SegmentReader:
     """Rectangles of a page that is stored as compressed or tiled segments.
 
@@ -75,7 +47,7 @@ class SegmentReader:
     cache : shared by the pages of a file
     """
 
-    def __init__(self, name: str, descriptor: int, page: tifffile.TiffPage, cache: SegmentCache) -> None:
+    def __init__(self, name: str, descriptor: int, page: tifffile.TiffPage, cache: PieceCache) -> None:
         """Keep the page; nothing is read yet."""
         self._name = name
         self._descriptor = descriptor
@@ -160,8 +132,8 @@ class SegmentReader:
         part = segment[0, y0 - place.y0 : y1 - place.y0, x0 - place.x0 : x1 - place.x0, channel : channel + 1]
         if segment.shape[3] != samples or part.shape != (*target.shape, 1):
             raise InputError(
-                f"{self._name}: page {self._page.index} holds a segment of {segment.shape[1:]} (rows, columns, samples) "
-                f"where {(rows, columns, samples)} are named; the file is damaged: write it again"
+                f"{self._name}: page {self._page.index} holds a segment of {segment.shape[1:]} (rows, columns, "
+                f"samples) where {(rows, columns, samples)} are named; the file is damaged: write it again"
             )
         target[...] = part[..., 0]
 

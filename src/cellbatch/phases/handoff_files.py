@@ -10,11 +10,13 @@ import numpy as np
 
 from cellbatch.errors import InputError
 from cellbatch.io.handoffs import HandoffReader
+from cellbatch.io.piece_cache import PieceCache
 from cellbatch.spec import Window
 
 # attributes of a sample in a shard's hand-off: the first row that the shard holds, and how many the image has
 FIRST_ROW = "first_row"
 ROWS = "rows"
+CACHE_BYTES = 48 << 20
 
 
 @lru_cache(maxsize=1)
@@ -97,4 +99,10 @@ def open_heads(paths: Sequence[Path], sample: str, name: str) -> ShardedArray:
 @lru_cache(maxsize=256)
 def open_shard(path: Path) -> HandoffReader:
     """Open one shard's hand-off once per process."""
-    return HandoffReader(path)
+    return HandoffReader(path, _chunks())
+
+
+@lru_cache(maxsize=1)
+def _chunks() -> PieceCache:
+    """Chunks that neighbouring blocks share, of all hand-offs of the process."""
+    return PieceCache(CACHE_BYTES)

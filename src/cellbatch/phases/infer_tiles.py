@@ -6,6 +6,7 @@ from pathlib import Path
 from cellbatch.io.handoffs import HandoffReader, HandoffRows, HandoffWriter
 from cellbatch.phases.handoff_files import FIRST_ROW, ROWS
 from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel, check_compartment, make_grid
+from cellbatch.phases.machine import describe_machine
 from cellbatch.phases.pixels import PixelReader
 from cellbatch.planning.shards import Shard
 from cellbatch.progress import Progress
@@ -45,6 +46,7 @@ def infer_batch(
         timings = Timings("infer", output.name.split(".")[0])
         with timings.step("load_model"):
             loaded = LoadedModel(model, options)
+        timings.machine = describe_machine(loaded.engine.device)
         check_compartment(loaded.manifest, compartment)
         with timings.step("warm_up"):
             loaded.warm_up()

@@ -16,7 +16,7 @@ from cellbatch.quality.verdict import VERDICTS
 from cellbatch.reporting.html import render_facts, render_gallery, render_legend, render_tiles
 from cellbatch.reporting.overlays import MEMBRANE_RGB, NUCLEAR_OUTLINE_RGB, NUCLEAR_RGB, WHOLE_CELL_RGB
 from cellbatch.reporting.summary import COLUMNS
-from cellbatch.reporting.timings import seconds_by_phase
+from cellbatch.reporting.timings import mixed_machines, seconds_by_phase
 
 MAX_THUMBNAILS = 100
 MAX_TABLE_ROWS = 2000
@@ -244,6 +244,8 @@ def _time(timings: pd.DataFrame) -> dict[str, Any] | None:
     batches = timings.loc[timings["batch"] != "", "batch"].nunique()
     note = "Seconds inside the tasks of each phase, added up over all tasks."
     note += f" The model was loaded {loads:,} × for {batches:,} batches." if loads else ""
+    for batch, machines in mixed_machines(timings).items():
+        note += f" Inference of {batch} ran on different machines: {', '.join(machines)}."
     categories = {"set-up": {"color": "#d55e00"}, "work": {"color": "#0072b2"}}
     config = {"ylab": "seconds", "cpswitch": False, "sort_samples": False, "tt_decimals": 2}
     return _section("time", "Time per phase", note, "bargraph", bars, pconfig=config, categories=categories)

@@ -19,6 +19,7 @@ COLUMNS = {
     "seconds": "float64",
     "started": "float64",
     "pixels": "int64",
+    "machine": "str",
 }
 
 
@@ -29,6 +30,10 @@ class Timings:
     ----------
     phase : name of the phase, such as ``infer``
     batch : name of the batch, empty where a task has none
+
+    Attributes
+    ----------
+    machine : model of the processor or accelerator that the results of the task may depend on, empty where they do not
 
     Examples
     --------
@@ -41,7 +46,7 @@ class Timings:
     """
 
     def __init__(self, phase: str, batch: str = "") -> None:
-        self.phase, self.batch = phase, batch
+        self.phase, self.batch, self.machine = phase, batch, ""
         self._rows: list[dict[str, Any]] = []
 
     @contextmanager
@@ -72,11 +77,12 @@ class Timings:
                 "seconds": float(seconds),
                 "started": time.time() - seconds,
                 "pixels": int(pixels),
+                "machine": self.machine,
             }
         )
 
     def rows(self) -> list[dict[str, Any]]:
-        """Copy the records, one per step: phase, batch, sample, step, seconds, started (Unix time in s), pixels."""
+        """Copy the records, one per step, with the names of ``COLUMNS``; ``started`` is the Unix time in s."""
         return [dict(row) for row in self._rows]
 
     def table(self) -> pd.DataFrame:
@@ -127,6 +133,16 @@ def seconds_by_phase(timings: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby("phase", sort=False, as_index=False).agg(
         setup_s=("setup_s", "sum"), work_s=("work_s", "sum"), samples=("named", "nunique"), pixels=("pixels", "sum")
     )
+
+
+def mixed_machines(timings: pd.DataFrame) -> dict[str, list[str]]:
+    """Batches whose tasks of one phase ran on machines of several models, with the models.
+
+    The parts of an image are then not guaranteed to be those of one machine to the last bit.
+    """
+    named = timings[timings["machine"] != ""]
+    models = named.groupby(["phase", "batch"])["machine"].unique()
+    return {str(batch): sorted(found) for (_, batch), found in models.items() if len(found) > 1}
 
 
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:
