@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tempfile
+from contextlib import ExitStack
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -24,14 +27,20 @@ def scratch_file(size: int) -> IO[bytes]:
     EngineError
         if the disk has no room for it
     """
-    folder = "." if os.access(".", os.W_OK) else None
-    file: IO[bytes] = tempfile.TemporaryFile(dir=folder, buffering=0)
+    folder = "." if os.access(".", os.W_OK) else tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
     try:
-        os.posix_fallocate(file.fileno(), 0, max(size, 1))
+        # asked first: an allocation that fails takes all there is for a moment, from everybody
+        if size > free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        file: IO[bytes] = tempfile.TemporaryFile(dir=folder, buffering=0)
+        with ExitStack() as stack:
+            stack.callback(file.close)
+            os.posix_fallocate(file.fileno(), 0, max(size, 1))
+            stack.pop_all()
     except OSError as error:
-        file.close()
         raise EngineError(
-            f"the working folder has no room for {size} bytes of scratch ({error.strerror}); "
+            f"the working folder has no room for {size} bytes of scratch ({error.strerror}, {free} are free); "
             "free some disk, or give the task more, and try again"
         ) from error
     return file
