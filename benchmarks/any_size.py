@@ -4,7 +4,6 @@ python benchmarks/any_size.py --outdir any_size --sides 4096,8192,16384
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -12,10 +11,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from make_slide import write_slide
-
 from cellbatch.phases.plan_batches import plan_batches
 from cellbatch.phases.prepare_model import find_model, prepare_model
+from cellbatch.phases.records import encode_record
 
 ROOT = Path(__file__).resolve().parents[1]
 MIB = 2**20
@@ -57,7 +55,10 @@ class Run:
         slide = self.images / "1" / "slide.ome.tif"
         slide.parent.mkdir(parents=True, exist_ok=True)
         if not slide.exists():
-            write_slide(slide, shape, channels)
+            # in a process of its own: a child's peak counts what its parent held when it was started
+            size = ["--height", str(shape[0]), "--side", str(shape[1]), "--channels", str(channels)]
+            maker = ROOT / "benchmarks" / "make_slide.py"
+            subprocess.run([sys.executable, str(maker), str(slide), *size], check=True, stdout=sys.stderr)
         sheet = folder / "sheet.csv"
         sheet.write_text("sample,image,nuclear_channel,membrane_channel\nslide,s.tif,DAPI,CD45\n", encoding="utf-8")
         staged = [{"files": [{"column": "image", "path": "s.tif", "state": "staged", "position": 1}]}]
@@ -66,7 +67,7 @@ class Run:
             prepare_model(find_model("demo"), self.model)
         self.batch = plan_batches(sheet, staged, self.images, self.model, {})[0][0]
         for name in ("record", "measured"):
-            (folder / f"{name}.json").write_text(json.dumps(self.batch[name]), encoding="utf-8")
+            (folder / f"{name}.json").write_text(encode_record(self.batch[name]), encoding="utf-8")
 
     def run(self, phase: str, processes: int) -> list[Use]:
         """Run the tasks of one phase."""
