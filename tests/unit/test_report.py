@@ -13,7 +13,8 @@ import yaml
 from cellbatch.quality.figures import FIGURES
 from cellbatch.quality.verdict import default_thresholds, judge
 from cellbatch.reporting.multiqc import write_report
-from cellbatch.reporting.sections import MAX_BARS, MAX_TABLE_ROWS, RunFacts, build_sections
+from cellbatch.reporting.plots import MAX_BARS
+from cellbatch.reporting.sections import MAX_TABLE_ROWS, RunFacts, build_sections
 from cellbatch.reporting.summary import COLUMNS, Findings, merge_summaries, summarize_sample, summary_table
 from cellbatch.reporting.timings import Timings, merge_timings
 from cellbatch.spec import SampleSpec
@@ -138,7 +139,7 @@ def test_glance_counts_and_names_what_to_look_at():
     text = section(make_facts(rows, model={"name": "demo", "version": "1", "licence": "MIT"}), "glance")["data"]
     assert "<strong>2</strong>samples<" in text
     assert "<strong>3</strong>cells<" in text
-    assert "<strong>1</strong>samples warn<" in text
+    assert "<strong>1</strong>warn<" in text
     assert "<b>blank</b>: no cells" in text
     assert "good" not in text
     assert "demo 1</b>, licence MIT" in text
@@ -146,9 +147,9 @@ def test_glance_counts_and_names_what_to_look_at():
 
 def test_sample_table_holds_every_value():
     table = section(make_facts([make_row("a.csv", 3, site="<i>skin</i>"), make_row("a.txt", 0, site="")]), "samples")
-    assert list(table["data"]) == ["a.csv", "a.txt"]
-    first, second = table["data"].values()
-    assert (first["cells"], first["coverage"], first["size"]) == (3, pytest.approx(3.0), "20 × 30")
+    assert list(table["data"]) == ["a.txt", "a.csv"]
+    second, first = table["data"].values()
+    assert (first["cells"], first["coverage"], first["size"]) == (3, pytest.approx(3.0), "20\u00a0×\u00a030")
     assert first["column_0"] == "&lt;i&gt;skin&lt;/i&gt;"
     assert second["reasons"] == "no cells"
     assert "median_area_um2" not in second
@@ -209,11 +210,73 @@ def test_facts_are_escaped_and_flattened():
     rows = re.findall(r"<th>(.*?)</th><td>(.*?)</td>", text)
     assert rows == [
         ("input", "&lt;x&gt;.csv"),
-        ("percentile", "–"),
         ("gpu · count", "2"),
         ("gpu · names", "T4, L4"),
         ("cleanup", "no"),
     ]
+
+
+def test_settings_of_a_cloud_that_was_not_used_are_left_out():
+    parameters = {"place": "local", "gcp_spot": True, "input": "x"}
+    assert "gcp_spot" not in section(make_facts([make_row("a")], parameters=parameters), "parameters")["data"]
+    parameters["place"] = "google"
+    assert "gcp_spot" in section(make_facts([make_row("a")], parameters=parameters), "parameters")["data"]
+
+
+def rows_of(html: str) -> list[list[str]]:
+    return [re.findall(r"<t[dh]>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>(.*?)</tr>", html)]
+
+
+def test_memory_stands_beside_what_was_planned():
+    timings = merge_timings([make_timings().assign(peak_mb=[200.0, 384.0])])
+    facts = RunFacts(merge_summaries([summary_table([make_row("a")])]), timings, plan={"memory_mb": {"infer": 1024}})
+    assert rows_of(section(facts, "memory")["data"])[1] == ["infer", "1,024", "384", "38 %"]
+
+
+def test_plan_stands_beside_the_time_that_it_took():
+    estimate = {"mode": "split", "market": "spot", "tasks": 4, "hours": 1.5, "dollars": 12.5, "setup_share": 0.25}
+    plan = {
+        "samples": 1,
+        "image_pixels": 2_500_000,
+        "handoff_bytes": {"pixels": 2e9, "heads": 5e8},
+        "phases": {"choice": "split"},
+        "place": "google",
+        "estimates": [{**estimate, "mode": "fused"}, {**estimate, "task_hours": {"INFER_TILES": 0.01}}],
+    }
+    html = section(make_facts([make_row("a")], plan=plan), "plan")["data"]
+    rows = rows_of(html)
+    assert ["image", "2.50 Mpx"] in rows
+    assert ["handed over between phases", "2.50 GB"] in rows
+    assert ["split, spot (chosen)", "4", "90.0 min", "$12.50", "25 %", ""] in rows
+    assert ["infer", "36.0 s", "2.0 s"] in rows
+    assert section(make_facts([make_row("a")], plan=plan), "glance")["data"].count("$12.50") == 1
+
+
+def test_the_guide_names_files_that_this_run_wrote():
+    facts = [make_row("a<b")], {"formats": "ome-zarr,geojson", "table_format": "csv", "compartment": "nuclear"}
+    html = section(make_facts(facts[0], parameters=facts[1]), "open")["data"]
+    assert "shapes/a&lt;b.geojson" in html
+    assert "zarr/a&lt;b.ome.zarr" in html
+    assert "read_csv(&quot;cells/a&lt;b.cells.csv&quot;)" in html
+    assert "labels/" not in html
+    assert (
+        "labels/a.nuclear.ome.tif"
+        in section(make_facts([make_row("a")], parameters={"compartment": "nuclear"}), "open")["data"]
+    )
+
+
+def test_crops_are_linked_and_a_reduced_overlay_is_told():
+    row = summarize_sample(make_sample("a"), "b1", make_findings(3, reduction=4, crops=2))
+    html = section(make_facts([row], thumbnails={"a": JPEG}, overlays={"a": "../qc/a.overlay.png"}), "overlays")["data"]
+    assert re.findall(r'href="([^"]+)"', html) == ["../qc/a.overlay.png", "../qc/a.crop1.png", "../qc/a.crop2.png"]
+    assert "overlay reduced 1:4" in html
+
+
+def test_intensities_stand_on_an_axis_without_zero():
+    row = make_row("a") | {"nuclear_p5": 0.0}
+    plot = section(make_facts([row]), "nuclear_intensity")
+    assert plot["data"]["a"]["min"] == 5
+    assert plot["pconfig"]["xlog"] is True
 
 
 def test_every_section_has_its_place_in_the_settings(project):
@@ -223,7 +286,7 @@ def test_every_section_has_its_place_in_the_settings(project):
         thumbnails={"a": JPEG},
         model={"name": "demo"},
         parameters={"input": "x"},
-        plan={"samples": 1},
+        plan={"samples": 1, "memory_mb": {"infer": 512}},
         versions={"python": "3.12"},
     )
     files = build_sections(facts)

@@ -19,7 +19,10 @@ def test_step_measures_its_body(monkeypatch):
     timings = Timings("infer", "b1")
     with timings.step("load_model"):
         pass
-    assert timings.rows() == [
+    (row,) = timings.rows()
+    # Python with pandas needs some 100 MB, and no test some GB
+    assert 30 < row.pop("peak_mb") < 8000
+    assert row == (
         {
             "phase": "infer",
             "batch": "b1",
@@ -30,7 +33,7 @@ def test_step_measures_its_body(monkeypatch):
             "pixels": 0,
             "machine": "",
         }
-    ]
+    )
 
 
 def test_step_that_fails_is_recorded_and_passes_the_error_on():

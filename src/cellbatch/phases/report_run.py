@@ -85,7 +85,7 @@ def _model_facts(manifest: Manifest) -> dict[str, Any]:
         "name": manifest.name,
         "version": manifest.version,
         "licence": manifest.licence,
-        "pixel size": f"{manifest.model_mpp} um/px",
+        "pixel size": f"{manifest.model_mpp} µm/px",
         "description": manifest.description,
         "citation": manifest.citation,
         **weights,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
+CROPS = ("dense", "sparse", "worst")
 BADGES = {"pass": "bg-success", "warn": "bg-warning text-dark", "fail": "bg-danger"}
 
 _STYLE = """<style>
-#mqc_welcome, #page_title .multiqc-logo-wrapper { display: none !important; }
-.cellbatch-gallery { display: flex; flex-wrap: wrap; gap: 14px; align-items: flex-end; }
+#mqc_welcome, #page_title .multiqc-logo-wrapper, .mqc-toolbox-buttons { display: none !important; }
+.mqc-table-to-violin, .mqc-violin-to-table, .mqc_table_mqc_scatter { display: none !important; }
+.cellbatch-gallery { display: flex; flex-wrap: wrap; gap: 14px; align-items: flex-start; }
 .cellbatch-gallery figure { margin: 0; width: 208px; }
 .cellbatch-gallery button { border: 0; padding: 0; background: none; cursor: zoom-in; display: block; }
 .cellbatch-gallery img { width: 208px; height: 208px; object-fit: contain; border-radius: 4px; background: #000; }
@@ -24,6 +28,15 @@ _STYLE = """<style>
 .cellbatch-tiles { display: flex; flex-wrap: wrap; gap: 12px; margin-bottom: 12px; }
 .cellbatch-tiles div { border: 1px solid #8886; border-radius: 6px; padding: 8px 16px; }
 .cellbatch-tiles strong { display: block; font-size: 1.5em; font-weight: 600; }
+.cellbatch-tiles .cellbatch-pass strong { color: #198754; }
+.cellbatch-tiles .cellbatch-warn strong { color: #b26a00; }
+.cellbatch-tiles .cellbatch-fail strong { color: #dc3545; }
+.cellbatch-tiles .cellbatch-none strong { color: inherit; opacity: .5; }
+.cellbatch-rows { width: auto; max-width: 100%; }
+.cellbatch-rows th, .cellbatch-rows td { padding-right: 2em; text-align: right; }
+.cellbatch-rows th:first-child, .cellbatch-rows td:first-child { text-align: left; }
+.cellbatch-facts pre { margin: 0; white-space: pre-wrap; }
+.cellbatch-facts p { margin: 0 0 .3em; }
 .cellbatch-facts { width: auto; max-width: 100%; }
 .cellbatch-facts th { white-space: nowrap; padding-right: 2em; font-weight: 600; vertical-align: top; }
 .cellbatch-facts td { overflow-wrap: anywhere; }
@@ -49,7 +62,11 @@ document.addEventListener("keydown", (event) => {
 
 def render_tiles(tiles: Mapping[str, str]) -> str:
     """Render large figures with a word below each, and the style sheet of all pieces here."""
-    boxes = (f"<div><strong>{escape(value)}</strong>{escape(name)}</div>" for name, value in tiles.items())
+    boxes = (
+        f'<div class="cellbatch-{escape(name)}{"" if value != "0" else " cellbatch-none"}">'
+        f"<strong>{escape(value)}</strong>{escape(name)}</div>"
+        for name, value in tiles.items()
+    )
     return f'{_STYLE}<div class="cellbatch-tiles">{"".join(boxes)}</div>'
 
 
@@ -59,19 +76,38 @@ def render_facts(facts: Mapping[str, Any]) -> str:
     return f'<table class="table table-sm cellbatch-facts"><tbody>{"".join(rows)}</tbody></table>'
 
 
-def render_gallery(cards: Iterable[tuple[str, str, str, bytes, str]]) -> str:
-    """Render thumbnails with captions.
+def render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Render rows of text below a head; all columns but the first are set to the right."""
+    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<table class="table table-sm cellbatch-rows"><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>'
 
-    Parameters
+
+@dataclass(frozen=True)
+class Card:
+    """One thumbnail with its caption.
+
+    Attributes
     ----------
-    cards : (sample, verdict, caption, JPEG, address of the full overlay relative to the report or empty) each
-
-    Returns
-    -------
-    str
-        Self-contained HTML: images are inlined, a click enlarges them.
+    sample, verdict, caption : text
+    jpeg : the thumbnail
+    overlay : address of the full overlay, relative to the report, or empty
+    crops : how many crops lie beside the overlay
+    reduction : px of the image per px of the overlay
     """
-    return f'<div class="cellbatch-gallery">{"".join(_render_card(*card) for card in cards)}</div>{_SCRIPT}'
+
+    sample: str
+    verdict: str
+    caption: str
+    jpeg: bytes
+    overlay: str = ""
+    crops: int = 0
+    reduction: int = 1
+
+
+def render_gallery(cards: Iterable[Card]) -> str:
+    """Render thumbnails with captions: self-contained HTML, images are inlined, a click enlarges them."""
+    return f'<div class="cellbatch-gallery">{"".join(_render_card(card) for card in cards)}</div>{_SCRIPT}'
 
 
 def render_legend(colours: Mapping[str, tuple[int, int, int]]) -> str:
@@ -80,17 +116,26 @@ def render_legend(colours: Mapping[str, tuple[int, int, int]]) -> str:
     return "<p>" + "".join(swatch.format(rgb, escape(name)) for name, rgb in colours.items()) + "</p>"
 
 
-def _render_card(sample: str, verdict: str, caption: str, jpeg: bytes, address: str) -> str:
+def _render_card(card: Card) -> str:
     """Render one thumbnail."""
-    source = base64.b64encode(jpeg).decode("ascii")
-    name = escape(sample)
-    title = f'<a href="{escape(address)}" target="_blank">{name}</a>' if address else name
-    overlay = f' data-overlay="{escape(address)}"' if address else ""
+    source = base64.b64encode(card.jpeg).decode("ascii")
+    badge = f'<span class="badge {BADGES.get(card.verdict, "bg-secondary")}">{escape(card.verdict)}</span>'
+    name, address = escape(card.sample), escape(quote(card.overlay))
+    title = f'<a href="{address}" target="_blank">{name}</a>' if address else name
+    overlay = f' data-overlay="{address}"' if address else ""
+    notes = [escape(card.caption)] if card.caption else []
+    if card.crops and address:
+        links = (
+            f'<a href="{address.replace(".overlay.png", f".crop{place}.png")}" target="_blank">{word}</a>'
+            for place, word in enumerate(CROPS[: card.crops], 1)
+        )
+        notes.append(f"crops: {', '.join(links)}")
+    if card.reduction > 1:
+        notes.append(f"overlay reduced 1:{card.reduction}")
     return (
         f'<figure><button type="button" aria-label="enlarge {name}"{overlay} onclick="cellbatchEnlarge(this)">'
         f'<img src="data:image/jpeg;base64,{source}" alt="outlines over {name}"></button>'
-        f'<figcaption>{title} <span class="badge {BADGES.get(verdict, "bg-secondary")}">{escape(verdict)}</span>'
-        f"<br>{escape(caption)}</figcaption></figure>"
+        f"<figcaption>{title} {badge}<br>{'<br>'.join(notes)}</figcaption></figure>"
     )
 
 

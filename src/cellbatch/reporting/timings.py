@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ COLUMNS = {
     "started": "float64",
     "pixels": "int64",
     "machine": "str",
+    "peak_mb": "float64",
 }
 
 
@@ -78,6 +80,7 @@ class Timings:
                 "started": time.time() - seconds,
                 "pixels": int(pixels),
                 "machine": self.machine,
+                "peak_mb": _peak_mb(),
             }
         )
 
@@ -94,6 +97,11 @@ class Timings:
         """Start a stop watch; calling what is returned gives the seconds since then."""
         start = time.perf_counter()
         return lambda: time.perf_counter() - start
+
+
+def _peak_mb() -> float:
+    """Most memory that this process has held so far, in MB (10⁶ bytes)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def merge_timings(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
