@@ -1,7 +1,7 @@
 #!/usr/bin/env nextflow
 // cellbatch: DeepCell segmentation, from a samplesheet to labels, tables and a report
 
-include { codeOf; entriesOf; modelFolder; pricesOf; remarksOf; stageRows; thresholdsOf; writeCost } from './subworkflows/local/launch/main'
+include { codeOf; entriesOf; modelFiles; pricesOf; remarksOf; stageRows; thresholdsOf; writeCost } from './subworkflows/local/launch/main'
 include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
 include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
 include { PREPROCESS_IMAGES  } from './modules/local/preprocess_images/main'
@@ -20,8 +20,8 @@ workflow {
         error("--input: no samplesheet ${params.input}; give the path of a CSV file")
     }
     def rows = stageRows(samplesheet)
-    def model = modelFolder(projectDir, params.model)
-    def model_entries = entriesOf(model)
+    def model = modelFiles(projectDir, params.model)
+    def model_entries = model.collect { file -> entriesOf(file) }
     def launch = groovy.json.JsonOutput.toJson([
         rows: rows.collect { row -> [files: row.files.collect { cell -> cell.findAll { key, _value -> key != 'file' } }] },
         model: model_entries,
@@ -59,7 +59,13 @@ workflow {
     ch_measured = ch_batches.map { meta, _record, measured, files -> [meta, measured, files] }
 
     // nothing heavy starts before the plan has found every input right
-    PREPARE_MODEL(ch_planned.map { _batches -> model }, model_entries.toString().md5(), codeOf(projectDir, 'prepare_model'))
+    ch_model = PLAN_BATCHES.out.plan.filter { _plan -> !params.plan_only.toString().toBoolean() }.map { plan -> [new groovy.json.JsonSlurper().parse(plan).model.prepared, model] }
+    PREPARE_MODEL(
+        ch_model,
+        file("${projectDir}/assets/test/tissue_01.ome.tif"),
+        model_entries.toString().md5(),
+        codeOf(projectDir, 'prepare_model'),
+    )
     // as text, which is the same however often it is prepared
     ch_manifest = PREPARE_MODEL.out.manifest.map { manifest -> manifest.text.trim() }
 

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from cellbatch.io.model_sources import describe_source
+from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.plan_batches import plan_batches
-from cellbatch.phases.prepare_model import find_model, prepare_model
 from cellbatch.phases.records import encode_record
+from cellbatch.phases.prepare_model import prepare_model
 
 ROOT = Path(__file__).resolve().parents[1]
 MIB = 2**20
@@ -54,7 +56,7 @@ def measure_side(folder: Path, side: int) -> list[tuple[str, float, float]]:
     sheet.write_text("sample,image,nuclear_channel,membrane_channel\nmosaic,m.tif,0,1\n", encoding="utf-8")
     staged = [{"files": [{"column": "image", "path": "m.tif", "state": "staged", "position": 1}]}]
     model = folder / "model"
-    prepare_model(find_model("demo"), model)
+    prepare_model(describe_source(find_model("demo")), model)
     batch = plan_batches(sheet, staged, image.parents[1], model, {})[0][0]
     record = folder / "batch.json"
     record.write_text(encode_record(batch["record"]), encoding="utf-8")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from cellbatch.cli import Parser, run
-from cellbatch.inference.engine import DEVICES, ENGINES
+from cellbatch.inference.engine import DEVICES, ENGINES, PRECISIONS
 from cellbatch.phases.infer_tiles import infer_batch
 from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.timing_files import write_timings
@@ -20,11 +20,20 @@ def main() -> None:
     parser.add_argument("--tile_batch", type=int)
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
+    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
+    parser.add_argument("--tensorrt_cache", default="")
     parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
     parser.add_argument("--shard", type=int, default=0, help="number of this task among those of its batch, from 0")
     parser.add_argument("--shard_pixels", type=int, default=0, help="px of an image per task; 0 = images are not cut")
     options = parser.parse_args()
-    how = InferenceOptions(options.engine, options.device, options.tile_batch, options.threads)
+    how = InferenceOptions(
+        options.engine,
+        options.device,
+        options.tile_batch,
+        options.threads,
+        options.precision,
+        options.tensorrt_cache,
+    )
     shard = Shard(options.shard, options.shard_pixels)
     timings = infer_batch(
         options.pixels, options.model, options.output, how, compartment=options.compartment, shard=shard

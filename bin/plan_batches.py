@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from cellbatch.cli import Parser, run
+from cellbatch.io.model_sources import find_source
 from cellbatch.phases.plan_batches import check_parameters, plan_batches, write_plan
 from cellbatch.phases.qc_thresholds import check_thresholds
 
@@ -18,8 +19,9 @@ def main() -> None:
     launch = json.load(sys.stdin)
     parameters = {**check_parameters(options.schema, launch["parameters"]), "stub": options.stub}
     check_thresholds(launch.get("qc_thresholds"), str(parameters.get("qc_thresholds")))
+    model = find_source(options.model)
     batches, plan = plan_batches(
-        options.samplesheet, launch["rows"], options.images, options.model, parameters, launch.get("prices")
+        options.samplesheet, launch["rows"], options.images, model, parameters, launch.get("prices")
     )
     write_plan(batches, plan, options.outdir)
 

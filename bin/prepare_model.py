@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
-"""Check a model folder and copy manifest and weights for the tasks."""
+"""Turn a model as the user names it into one checked folder: manifest and weights."""
 
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from cellbatch.cli import Parser, run
-from cellbatch.phases.prepare_model import prepare_model, write_manifest_line
+from cellbatch.inference.engine import ENGINES
+from cellbatch.io.model_fetch import SITE
+from cellbatch.io.model_sources import find_source
+from cellbatch.phases.prepare_model import PreparationOptions, prepare_model, write_manifest_line
 
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--runtime", action="version", version=version("onnxruntime"))
     parser.add_options(["source", "output", "manifest"], Path, required=True)
-    parser.add_argument("--engine", default="onnxruntime")
+    parser.add_options(["tiles"], Path)
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
+    parser.add_argument("--site", default=SITE)
     options = parser.parse_args()
-    prepare_model(options.source, options.output, engine=options.engine)
+    how = PreparationOptions(options.engine, options.tiles, options.site)
+    prepare_model(find_source(options.source), options.output, how)
     write_manifest_line(options.output, options.manifest)
 
 

@@ -59,9 +59,9 @@ class WatershedOptions:
 
 @dataclass(frozen=True)
 class HeadChannel:
-    """One channel of one output of the network."""
+    """One channel of one output of the network, by its name or its place among the names in natural order."""
 
-    head: str
+    head: str | int
     channel: int = 0
 
 
@@ -83,8 +83,29 @@ class WeightsFile:
 
 
 @dataclass(frozen=True)
+class ArchiveSource:
+    """Where the weights can be fetched: a ``key`` of the DeepCell users' site, or an open ``url``.
+
+    ``md5`` is that of the ``.tar.gz``, ``folder`` the SavedModel inside.
+    """
+
+    md5: str
+    folder: str
+    key: str = ""
+    url: str = ""
+
+    @property
+    def name(self) -> str:
+        """File name of the archive."""
+        return (self.key or self.url).rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """An application as data: what the network wants, gives, and how its heads become labels."""
+    """An application as data: what the network wants, gives, and how its heads become labels.
+
+    ``heads`` holds the number of channels of each output, where all of them are to be as expected.
+    """
 
     name: str
     version: str
@@ -99,6 +120,8 @@ class Manifest:
     tile_stride: float = 0.75
     description: str = ""
     citation: str = ""
+    heads: tuple[int, ...] = ()
+    archive: ArchiveSource | None = None
 
     def selected(self, compartment: str) -> dict[str, CompartmentSpec]:
         """Compartments that the choice ``both``, ``whole-cell`` or ``nuclear`` names."""

@@ -10,8 +10,9 @@ import tifffile
 import zarr
 
 from cellbatch.errors import InputError
+from cellbatch.io.model_sources import describe_source
+from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.plan_batches import plan_batches
-from cellbatch.phases.prepare_model import find_model
 
 ROWS = 1000
 COLUMNS = ("sample", "image", "nuclear_image", "membrane_image", "nuclear_channel", "membrane_channel", "image_mpp")
@@ -144,7 +145,7 @@ def test_forty_faults_in_a_thousand_rows_are_told_at_once(sheet, tmp_path: Path)
     path, staged = sheet({7 + 23 * number: cells for number, (cells, _) in enumerate(FAULTS)})
     started = time.perf_counter()
     with pytest.raises(InputError) as caught:
-        plan_batches(path, staged, tmp_path / "images", find_model("demo"), {})
+        plan_batches(path, staged, tmp_path / "images", describe_source(find_model("demo")), {})
     elapsed = time.perf_counter() - started
     title, *lines = str(caught.value).splitlines()
     assert title.endswith("40 faults in the samplesheet:")
@@ -156,7 +157,9 @@ def test_forty_faults_in_a_thousand_rows_are_told_at_once(sheet, tmp_path: Path)
 
 def test_a_run_that_keeps_going_leaves_out_what_is_wrong(sheet, tmp_path: Path) -> None:
     path, staged = sheet({7 + 23 * number: cells for number, (cells, _) in enumerate(FAULTS)})
-    batches, plan = plan_batches(path, staged, tmp_path / "images", find_model("demo"), {"keep_going": True})
+    batches, plan = plan_batches(
+        path, staged, tmp_path / "images", describe_source(find_model("demo")), {"keep_going": True}
+    )
     assert plan["samples"] == ROWS - len(FAULTS)
     assert [
         (out["row"], told in out["reason"] or told.split(": ", 1)[-1] in out["reason"])

@@ -41,7 +41,7 @@ def test_options_passed_to_scripts_exist_there():
     passed = 0
     for process, block in blocks:
         script = (ROOT / "bin" / f"{process.lower()}.py").read_text(encoding="utf-8")
-        for name in set(re.findall(r"params\.(\w+)", block)) - {"outdir", "publish_dir_mode"}:
+        for name in set(re.findall(r"params\.(\w+)", block)) - {"outdir", "publish_dir_mode", "model_cache"}:
             assert name in script, (process, name)
             passed += 1
     assert passed > 10

@@ -11,13 +11,15 @@ import zarr
 from cellbatch import segment
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.io.labels import read_labels
+from cellbatch.io.model_sources import describe_source
 from cellbatch.io.tables import read_table
 from cellbatch.phases.infer_tiles import infer_batch
 from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
+from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.plan_batches import check_parameters, plan_batches, write_plan
 from cellbatch.phases.postprocess_labels import LabelFiles, make_labels, postprocess_labels
-from cellbatch.phases.prepare_model import find_model, prepare_model
+from cellbatch.phases.prepare_model import prepare_model
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.phases.samples import map_samples, read_batch
 from cellbatch.spec import Batch, SampleSpec, WatershedOptions
@@ -69,7 +71,7 @@ class Launch:
     def plan(self, **parameters: object) -> tuple[list[dict], dict]:
         sheet = self.folder / "samplesheet.csv"
         sheet.write_text("\n".join(self.rows) + "\n", encoding="utf-8")
-        return plan_batches(sheet, self.staged, self.folder / "images", find_model("demo"), parameters)
+        return plan_batches(sheet, self.staged, self.folder / "images", describe_source(find_model("demo")), parameters)
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ def _run(launch: Launch, batch: Batch, outdir: Path, **options) -> None:
     """All phases of one batch into ``outdir``."""
     outdir.mkdir()
     model = outdir / "model"
-    prepare_model(find_model("demo"), model)
+    prepare_model(describe_source(find_model("demo")), model)
     images, pixels, heads = launch.folder / "images", outdir / "b.pixels.zip", outdir / "b.heads.zip"
     preprocess_images(batch, images, model, pixels)
     timings = infer_batch(pixels, model, heads, InferenceOptions())

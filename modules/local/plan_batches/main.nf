@@ -4,7 +4,7 @@ process PLAN_BATCHES {
     input:
     path samplesheet, stageAs: 'samplesheet.csv'
     path images, stageAs: 'images/?/*'
-    path model, stageAs: 'model'
+    path model, stageAs: 'model/*'
     path schema
     val code
     stdin

@@ -1,27 +1,30 @@
 process PREPARE_MODEL {
+    tag "${task.ext.model ?: name.take(12)}"
     label 'process_single'
+    // models that were prepared once are kept there, under a name made of the source and of the converter
+    storeDir { task.ext.model_cache ? "${task.ext.model_cache}/${name}" : null }
 
     input:
-    path source, stageAs: 'source'
+    tuple val(name), path(source, stageAs: 'source/*')
+    path tiles
     val fingerprint
     val code
 
     output:
     path 'model', emit: model
     path 'manifest.json', emit: manifest
-    tuple val("${task.process}"), val('onnxruntime'), eval('prepare_model.py --runtime'), topic: versions
 
     script:
     """
-    # source ${fingerprint} code ${code}
-    prepare_model.py --source source --output model --manifest manifest.json ${task.ext.args ?: ''}
+    # source ${name} ${fingerprint} code ${code}
+    prepare_model.py --source source --output model --manifest manifest.json --tiles '${tiles}' ${task.ext.args ?: ''}
     """
 
     stub:
     """
-    # source ${fingerprint} code ${code}
+    # source ${name} ${fingerprint} code ${code}
     mkdir model
-    cp source/manifest.json model/manifest.json
-    cp source/manifest.json manifest.json
+    cp source/*/manifest.json model/manifest.json
+    cp source/*/manifest.json manifest.json
     """
 }

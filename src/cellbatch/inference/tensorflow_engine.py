@@ -5,6 +5,7 @@ from contextlib import suppress
 import numpy as np
 
 from cellbatch.errors import ConfigError, InputError
+from cellbatch.inference.engine import EngineOptions, OutOfDeviceMemory, natural_order
 
 
 class TensorflowEngine:
@@ -13,8 +14,7 @@ class TensorflowEngine:
     Parameters
     ----------
     weights : path of the SavedModel folder
-    device : ``auto``, ``cpu`` or ``gpu``
-    threads : CPU threads inside one operation
+    options : device, threads and precision
 
     Raises
     ------
@@ -24,7 +24,7 @@ class TensorflowEngine:
         If the folder is not a SavedModel with a serving signature of one input.
     """
 
-    def __init__(self, weights: str, *, device: str = "auto", threads: int = 1) -> None:
+    def __init__(self, weights: str, options: EngineOptions) -> None:
         try:
             import tensorflow
         except ImportError as error:
@@ -32,14 +32,16 @@ class TensorflowEngine:
                 "--engine tensorflow needs TensorFlow, which is not installed here; "
                 "install it with: pip install 'cellbatch[tensorflow]'"
             ) from error
+        if options.precision == "fp16":
+            raise ConfigError("--precision fp16 is not known to --engine tensorflow; choose onnxruntime or tf32")
         gpus = tensorflow.config.list_physical_devices("GPU")
-        if device == "gpu" and not gpus:
+        if options.device == "gpu" and not gpus:
             raise ConfigError("--device gpu was asked for, but TensorFlow sees no GPU; choose --device cpu")
-        tensorflow.config.experimental.enable_tensor_float_32_execution(False)
+        tensorflow.config.experimental.enable_tensor_float_32_execution(options.precision == "tf32")
         # the runtime takes this number only before its first use in a process; labels do not depend on it
         with suppress(RuntimeError):
-            tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
-        self.device = "gpu" if gpus and device != "cpu" else "cpu"
+            tensorflow.config.threading.set_intra_op_parallelism_threads(options.threads)
+        self.device = "gpu" if gpus and options.device != "cpu" else "cpu"
         try:
             # kept alive: a signature holds only weak references to its variables
             self._model = tensorflow.saved_model.load(weights)
@@ -50,11 +52,15 @@ class TensorflowEngine:
         if len(inputs) != 1:
             raise InputError(f"{weights}: a network with one input was expected, found {sorted(inputs)}")
         self._input = next(iter(inputs))
+        self.outputs = natural_order(list(self._serve.structured_outputs))
         self._tensorflow = tensorflow
 
     def predict(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
         """Heads of float32 (N, Y, X, C) tiles, by output name."""
         with self._tensorflow.device("/GPU:0" if self.device == "gpu" else "/CPU:0"):
             pixels = self._tensorflow.constant(np.ascontiguousarray(tiles, np.float32))
-            answer = self._serve(**{self._input: pixels})
+            try:
+                answer = self._serve(**{self._input: pixels})
+            except self._tensorflow.errors.ResourceExhaustedError as error:
+                raise OutOfDeviceMemory(f"{len(tiles)} tiles per call do not fit into memory") from error
         return {name: head.numpy() for name, head in answer.items()}

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from cellbatch.errors import InputError
 from cellbatch.io.schemas import load_schema
 from cellbatch.spec import (
+    ArchiveSource,
     CompartmentSpec,
     HeadChannel,
     Manifest,
@@ -51,10 +52,32 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
     except ValueError as error:
         raise InputError(f"{path}: is not JSON ({error}); correct it") from error
+    return parse_manifest(record, str(path))
+
+
+def parse_manifest(record: Any, where: str) -> Manifest:
+    """Check a manifest that has been read.
+
+    Parameters
+    ----------
+    record : as parsed from JSON
+    where : what errors call its place
+
+    Returns
+    -------
+    Manifest
+        see ``read_manifest``
+
+    Raises
+    ------
+    InputError
+        naming every field that is absent, unknown or out of range
+    """
     errors = sorted(Draft202012Validator(load_schema("schema_manifest.json")).iter_errors(record), key=_where)
     faults = [f"  {_where(error)}: {error.message}" for error in errors] or _cross_faults(record)
     if faults:
-        raise InputError(f"{path}: faults in the manifest; correct these fields:\n" + "\n".join(faults))
+        raise InputError(f"{where}: faults in the manifest; correct these fields:\n" + "\n".join(faults))
+    archive = record.get("archive")
     return Manifest(
         name=record["name"],
         version=record["version"],
@@ -64,7 +87,9 @@ def read_manifest(folder: Path) -> Manifest:
         model_mpp=float(record["model_mpp"]),
         preprocessing=PreprocessingOptions(**record["preprocessing"]),
         compartments={name: _compartment(value) for name, value in record["compartments"].items()},
-        weights={form: WeightsFile(**value) for form, value in record["weights"].items()},
+        weights={form: WeightsFile(**value) for form, value in record.get("weights", {}).items()},
+        heads=tuple(record.get("heads", ())),
+        archive=ArchiveSource(**archive) if archive else None,
         **{key: record[key] for key in ("tile_padding", "tile_stride", "description", "citation") if key in record},
     )
 
@@ -116,8 +141,8 @@ def verify_weights(folder: Path, manifest: Manifest, form: str) -> Path:
     weights = manifest.weights.get(form)
     if weights is None:
         raise InputError(
-            f"{folder}: model {manifest.name} has weights as {', '.join(sorted(manifest.weights))}, not as {form}; "
-            "choose another --engine or convert the model"
+            f"{folder}: model {manifest.name} has weights as {', '.join(sorted(manifest.weights)) or 'nothing'}, not "
+            f"as {form}; choose another --engine, or convert the model with bin/prepare_model.py"
         )
     path = Path(folder) / weights.file
     if not path.exists():
@@ -143,10 +168,18 @@ def _compartment(record: Mapping[str, Any]) -> CompartmentSpec:
 def _cross_faults(record: Mapping[str, Any]) -> list[str]:
     """Rules over several fields."""
     faults = []
+    heads: list[int] = record.get("heads", [])
+    for name, compartment in record["compartments"].items() if heads else ():
+        for map_name in ("inner_distance", "interior"):
+            head, channel = compartment[map_name]["head"], compartment[map_name].get("channel", 0)
+            if isinstance(head, int) and not (-len(heads) <= head < len(heads) and channel < heads[head]):
+                faults.append(
+                    f"  compartments.{name}.{map_name}: head {head}, channel {channel} is none of heads {heads}"
+                )
     channels, depth = record["channels"], record["input_shape"][2]
     if len(channels) != depth:
         faults.append(f"  channels: {len(channels)} names for an input of {depth} channels (input_shape)")
-    for form, weights in record["weights"].items():
+    for form, weights in record.get("weights", {}).items():
         place = PurePosixPath(weights["file"])
         if place.is_absolute() or ".." in place.parts or "\\" in weights["file"]:
             faults.append(f"  weights.{form}.file: {weights['file']!r} lies outside of the model folder")

@@ -1,6 +1,7 @@
 """A network in memory, with what its manifest says: from a preprocessed image to its heads."""
 
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import numpy as np
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.geometry.tiles import TileGrid
 from cellbatch.inference.blending import FinishedRows
-from cellbatch.inference.engine import TILE_BATCH, WEIGHTS_FORM, Engine, load_engine
+from cellbatch.inference.engine import TILE_BATCH, WEIGHTS_FORM, Engine, EngineOptions, OutOfDeviceMemory, load_engine
 from cellbatch.inference.tile_rows import TilePredictor, blend_rows, read_band
 from cellbatch.io.models import read_manifest, verify_weights
 from cellbatch.io.prefetch import read_ahead
 from cellbatch.reporting.timings import Timings
-from cellbatch.spec import Manifest, Window
+from cellbatch.spec import HeadChannel, Manifest, Window
+
+logger = logging.getLogger(__name__)
 
 HEAD_NAMES = ("inner_distance", "interior")
 
@@ -23,14 +26,16 @@ HEAD_NAMES = ("inner_distance", "interior")
 class InferenceOptions:
     """Which runtime runs the network, and how.
 
-    ``tile_batch`` is the number of tiles per model call (``None`` chooses by device), ``threads`` the number of CPU
-    threads inside one operation.
+    ``tile_batch`` is the number of tiles per model call (``None`` chooses by device); the others are those of
+    ``EngineOptions``.
     """
 
     engine: str = "onnxruntime"
     device: str = "auto"
     tile_batch: int | None = None
     threads: int = 1
+    precision: str = "float32"
+    tensorrt_cache: str = ""
 
 
 class LoadedModel:
@@ -54,12 +59,16 @@ class LoadedModel:
         if form not in self.manifest.weights:
             raise ConfigError(
                 f"--engine {options.engine} needs weights as {form}, but the model {self.manifest.name!r} has only "
-                f"{', '.join(self.manifest.weights)}; choose the engine that fits, or add that form to the model"
+                f"{', '.join(self.manifest.weights) or 'none'}; choose the engine that fits, or prepare the model with "
+                "bin/prepare_model.py"
             )
         verify_weights(model, self.manifest, form)
         weights = str(model / self.manifest.weights[form].file)
-        self.engine: Engine = load_engine(options.engine, weights, device=options.device, threads=options.threads)
+        settings = EngineOptions(options.device, options.threads, options.precision, options.tensorrt_cache)
+        self.engine: Engine = load_engine(options.engine, weights, settings)
         self.tile_batch = options.tile_batch or TILE_BATCH[self.engine.device]
+        # what the device has room for at once, found out when it has not
+        self._room_tiles = self.tile_batch
         self.network_s = 0.0
         self._predictors: dict[str, TilePredictor] = {}
 
@@ -72,20 +81,35 @@ class LoadedModel:
             If a head is missing or has another shape.
         """
         tile = np.zeros((self.tile_batch, *self.manifest.input_shape), np.float32)
-        heads = self.engine.predict(tile)
-        for name, compartment in self.manifest.compartments.items():
+        heads = self._predict(tile)
+        self.network_s = 0.0
+        found = {name: heads[name].shape for name in self.engine.outputs}
+        channels = [shape[-1] for shape in found.values()]
+        if self.manifest.heads and list(self.manifest.heads) != channels:
+            raise InputError(
+                f"model {self.manifest.name!r}: the network gives {found}, but heads of {list(self.manifest.heads)} "
+                "channels were expected; it is another network: give it a manifest of its own"
+            )
+        for compartment in self.manifest.compartments.values():
             for wanted in (compartment.inner_distance, compartment.interior):
-                head = heads.get(wanted.head)
-                if head is None:
+                shape = found[self._output(wanted)]
+                if shape[:3] != tile.shape[:3] or len(shape) != 4 or shape[3] <= wanted.channel:
                     raise InputError(
-                        f"model {self.manifest.name!r}: the manifest takes {name} from the head {wanted.head!r}, but "
-                        f"the network gives {', '.join(sorted(heads))}; correct the manifest's compartments"
+                        f"model {self.manifest.name!r}: the head {wanted.head!r} has shape {shape[1:]}, but "
+                        f"{tile.shape[1:3]} with a channel {wanted.channel} was expected; correct the manifest"
                     )
-                if head.shape[:3] != tile.shape[:3] or head.shape[3] <= wanted.channel:
-                    raise InputError(
-                        f"model {self.manifest.name!r}: the head {wanted.head!r} has shape {head.shape[1:]}, but "
-                        f"{tile.shape[1:3]} with a channel {wanted.channel} was expected"
-                    )
+
+    def _output(self, wanted: HeadChannel) -> str:
+        """Name of the output that a manifest means."""
+        outputs = self.engine.outputs
+        if isinstance(wanted.head, int) and -len(outputs) <= wanted.head < len(outputs):
+            return outputs[wanted.head]
+        if wanted.head in outputs:
+            return str(wanted.head)
+        raise InputError(
+            f"model {self.manifest.name!r}: the manifest takes a map from the head {wanted.head!r}, but the network "
+            f"gives {', '.join(outputs)}; correct the manifest's compartments"
+        )
 
     def infer(self, pixels: np.ndarray, compartment: str = "both") -> dict[str, dict[str, np.ndarray]]:
         """Heads of one preprocessed image.
@@ -137,11 +161,12 @@ class LoadedModel:
         grid = make_grid(shape, self.manifest)
         owned = owned or (0, grid.counts[0])
         selected = self.manifest.selected(compartment)
-        wanted = [getattr(selected[name], head) for name, head in self.head_names(compartment)]
+        channels = [getattr(selected[name], head) for name, head in self.head_names(compartment)]
+        wanted = [(self._output(one), one.channel) for one in channels]
 
         def predict(tiles: np.ndarray) -> np.ndarray:
             answer = self._predict(tiles)
-            return np.stack([answer[one.head][..., one.channel] for one in wanted], axis=-1)
+            return np.stack([answer[name][..., channel] for name, channel in wanted], axis=-1)
 
         padding = self.manifest.tile_padding
         rows = range(*grid.touching_rows(*owned))
@@ -151,12 +176,24 @@ class LoadedModel:
         predictor = self._predictors.setdefault(compartment, TilePredictor(predict, self.tile_batch))
         yield from blend_rows(bands, predictor, grid, owned)
 
-    def _predict(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
-        """Run the network and add up its time."""
+    def _predict(self, tiles: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Run the network, in parts where the device has no room for all tiles, and add up its time."""
         clock = Timings.clock()
-        heads = self.engine.predict(tiles)
+        parts: list[Mapping[str, np.ndarray]] = []
+        done = 0
+        while done < len(tiles):
+            try:
+                parts.append(self.engine.predict(tiles[done : done + self._room_tiles]))
+                done += self._room_tiles
+            except OutOfDeviceMemory as error:
+                if self._room_tiles == 1:
+                    raise
+                self._room_tiles = -(-self._room_tiles // 2)
+                logger.warning("%s; going on with %d tiles per call", error, self._room_tiles)
         self.network_s += clock()
-        return heads
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def make_grid(shape: tuple[int, int], manifest: Manifest) -> TileGrid:

@@ -12,7 +12,7 @@ from typing import Any
 from cellbatch.geometry.scale import model_shape
 from cellbatch.inference.engine import ENGINES
 from cellbatch.io.atomic import write_text
-from cellbatch.io.models import read_manifest
+from cellbatch.io.model_sources import ModelSource
 from cellbatch.io.parameters import read_parameters, split_list
 from cellbatch.phases.check_samples import CheckedRow, StagedFile
 from cellbatch.phases.check_samplesheet import check_samplesheet
@@ -25,6 +25,7 @@ from cellbatch.phases.plan_money import (
     read_setting,
 )
 from cellbatch.phases.records import BatchRecord, encode_record
+from cellbatch.phases.prepare_model import name_prepared
 from cellbatch.phases.settle_samples import Fallbacks
 from cellbatch.planning.batches import cut_batches, name_batch, weigh
 from cellbatch.planning.machines import read_prices
@@ -54,7 +55,7 @@ def plan_batches(
     samplesheet: Path,
     staged: Sequence[Mapping[str, Any]],
     images: Path,
-    model: Path,
+    model: ModelSource,
     parameters: Mapping[str, Any],
     prices: Mapping[str, Any] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -65,7 +66,7 @@ def plan_batches(
     samplesheet : CSV
     staged : per data row of the samplesheet, its path cells as the launch saw them (fields of ``StagedFile``)
     images : folder with the staged inputs, ``<position>/<name>``
-    model : folder of the model as the user named it
+    model : the model as the user named it
     parameters : checked parameters of the run
     prices : table of machines and prices; without it nothing costs anything
 
@@ -84,7 +85,7 @@ def plan_batches(
     """
     table = read_prices(prices) if prices else None
     setting = read_setting(parameters, table)
-    manifest = read_manifest(model)
+    manifest = model.manifest
     check_compartment(manifest, parameters.get("compartment") or "both")
     fallbacks = Fallbacks(
         image_mpp=parameters.get("image_mpp"),
@@ -124,7 +125,12 @@ def plan_batches(
         "files_not_read": [f"{row.row.sample}: {name}" for row in sheet.rows for name in row.not_read],
         "remarks": sheet.remarks,
         "left_out": [asdict(sample) for sample in sheet.left_out],
-        "model": {"name": manifest.name, "version": manifest.version, "model_mpp": manifest.model_mpp},
+        "model": {
+            "name": manifest.name,
+            "version": manifest.version,
+            "model_mpp": manifest.model_mpp,
+            "prepared": name_prepared(model, parameters.get("engine") or ENGINES[0]),
+        },
         "machines": machines,
         "prices": {name: prices[name] for name in ("region", "date")} if prices else {},
         **project_money([b["meta"]["pixels"] for b in batches], [p.sample for p in planned], parameters, setting),

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel, check_compartment
+from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.postprocess_labels import make_labels, resolve_watershed
-from cellbatch.phases.prepare_model import find_model
 from cellbatch.phases.preprocess_images import prepare_input
 from cellbatch.phases.streamed_preprocessing import check_pixels
 from cellbatch.preprocessing.statistics import equalize

@@ -60,14 +60,19 @@ def remarksOf(plan) {
     found.remarks + found.left_out.collect { out -> "LEFT OUT: ${out.sample} (row ${out.row}): ${out.reason}".toString() }
 }
 
-// A model that ships with the pipeline, by name, or one of the user's own.
-def modelFolder(projectDir, model) {
+// A model that ships with the pipeline, by name, or one of the user's own: a folder or a file, with the manifest that
+// lies beside it.
+def modelFiles(projectDir, model) {
     def shipped = file("${projectDir}/assets/models/${model}", glob: false)
-    def folder = shipped.exists() ? shipped : file(model, glob: false)
-    if (!folder.exists()) {
-        error("--model: no model ${model}; give the name of a model in assets/models or the path of a model folder")
+    def path = shipped.exists() ? shipped : file(model, glob: false)
+    if (!path.exists()) {
+        error("--model: no model ${model}; give a name (demo, mesmer, nuclear, cytoplasm), a model folder, an .onnx file, a SavedModel folder, a .tar.gz with one, or a Keras file")
     }
-    folder
+    def stem = path.name.replaceFirst(/(?i)\.(onnx|keras|h5|hdf5|tgz|tar\.gz)$/, '')
+    def beside = path.resolve('manifest.json').exists()
+        ? []
+        : ["${stem}.manifest.json", 'manifest.json'].collect { name -> path.resolveSibling(name) }.findAll { manifest -> manifest.exists() }
+    [path] + beside.take(1)
 }
 
 // Machines and what they cost: the table that ships, or the user's own.
