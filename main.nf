@@ -1,7 +1,7 @@
 #!/usr/bin/env nextflow
 // cellbatch: DeepCell segmentation, from a samplesheet to labels, tables and a report
 
-include { codeOf; entriesOf; modelFiles; pricesOf; remarksOf; stageRows; thresholdsOf; writeCost } from './subworkflows/local/launch/main'
+include { codeOf; entriesOf; finishRun; launchRecord; modelFiles; remarksOf; stageRows; thresholdsOf } from './subworkflows/local/launch/main'
 include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
 include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
 include { PREPROCESS_IMAGES  } from './modules/local/preprocess_images/main'
@@ -22,13 +22,7 @@ workflow {
     def rows = stageRows(samplesheet)
     def model = modelFiles(projectDir, params.model)
     def model_entries = model.collect { file -> entriesOf(file) }
-    def launch = groovy.json.JsonOutput.toJson([
-        rows: rows.collect { row -> [files: row.files.collect { cell -> cell.findAll { key, _value -> key != 'file' } }] },
-        model: model_entries,
-        parameters: params,
-        prices: pricesOf(projectDir, params.prices),
-        qc_thresholds: thresholdsOf(projectDir, params.qc_thresholds).text,
-    ])
+    def launch = launchRecord(projectDir, params, rows, model_entries)
     def staged = rows.collectMany { row -> row.files.findAll { cell -> cell.state == 'staged' }.collect { cell -> cell.file } }
 
     PLAN_BATCHES(
@@ -59,7 +53,9 @@ workflow {
     ch_measured = ch_batches.map { meta, _record, measured, files -> [meta, measured, files] }
 
     // nothing heavy starts before the plan has found every input right
-    ch_model = PLAN_BATCHES.out.plan.filter { _plan -> !params.plan_only.toString().toBoolean() }.map { plan -> [new groovy.json.JsonSlurper().parse(plan).model.prepared, model] }
+    ch_model = ch_planned
+        .combine(PLAN_BATCHES.out.plan)
+        .map { _batches, plan -> [new groovy.json.JsonSlurper().parse(plan).model.prepared, model] }
     PREPARE_MODEL(
         ch_model,
         file("${projectDir}/assets/test/tissue_01.ome.tif"),
@@ -110,17 +106,6 @@ workflow {
     PREPROCESS_IMAGES.out.pixels.mix(INFER_TILES.out.heads, POSTPROCESS_LABELS.out.labels).subscribe { made -> handoffs << made.last() }
 
     workflow.onComplete = {
-        if (workflow.success && params.cleanup.toString().toBoolean()) {
-            handoffs.flatten().each { path -> path.delete() }
-        }
-        if (workflow.success && params.plan_only.toString().toBoolean()) {
-            log.info(file("${params.outdir}/plan/plan.txt").text)
-        }
-        else {
-            writeCost(projectDir, params.outdir)
-        }
-        if (workflow.success && !params.plan_only.toString().toBoolean()) {
-            log.info("labels    ${params.outdir}/labels\noverlays  ${params.outdir}/qc\nreport    ${params.outdir}/report/multiqc_report.html")
-        }
+        finishRun(projectDir, params, workflow.success, handoffs.flatten())
     }
 }

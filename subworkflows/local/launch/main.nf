@@ -40,6 +40,34 @@ def locate(samplesheet, path) {
         : [path: path, state: 'missing', uri: found.toUriString(), entries: []]
 }
 
+// All that the plan reads on its standard input.
+def launchRecord(projectDir, parameters, rows, model_entries) {
+    groovy.json.JsonOutput.toJson([
+        rows: rows.collect { row -> [files: row.files.collect { cell -> cell.findAll { key, _value -> key != 'file' } }] },
+        model: model_entries,
+        parameters: parameters,
+        prices: pricesOf(projectDir, parameters.prices),
+        qc_thresholds: thresholdsOf(projectDir, parameters.qc_thresholds).text,
+    ])
+}
+
+// What is left to do when a run ends: with --cleanup the hand-offs of a run that succeeded go.
+def finishRun(projectDir, parameters, is_success, handoffs) {
+    def is_plan_only = parameters.plan_only.toString().toBoolean()
+    if (is_success && parameters.cleanup.toString().toBoolean()) {
+        handoffs.each { path -> path.delete() }
+    }
+    if (is_success && is_plan_only) {
+        log.info(file("${parameters.outdir}/plan/plan.txt").text)
+    }
+    else {
+        writeCost(projectDir, parameters.outdir)
+    }
+    if (is_success && !is_plan_only) {
+        log.info("labels    ${parameters.outdir}/labels\noverlays  ${parameters.outdir}/qc\nreport    ${parameters.outdir}/report/multiqc_report.html")
+    }
+}
+
 // Relative path, size and time of every file in a folder; nothing for a plain file, which Nextflow hashes itself.
 def entriesOf(path) {
     if (!path.isDirectory()) {
