@@ -15,8 +15,8 @@ import tifffile
 from cellbatch.io.model_sources import describe_source
 from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.plan_batches import plan_batches
-from cellbatch.phases.records import encode_record
 from cellbatch.phases.prepare_model import prepare_model
+from cellbatch.phases.records import encode_record
 
 ROOT = Path(__file__).resolve().parents[1]
 MIB = 2**20

@@ -24,8 +24,8 @@ from cellbatch.phases.plan_money import (
     project_money,
     read_setting,
 )
-from cellbatch.phases.records import BatchRecord, encode_record
 from cellbatch.phases.prepare_model import name_prepared
+from cellbatch.phases.records import BatchRecord, encode_record
 from cellbatch.phases.settle_samples import Fallbacks
 from cellbatch.planning.batches import cut_batches, name_batch, weigh
 from cellbatch.planning.machines import read_prices
