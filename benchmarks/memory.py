@@ -57,7 +57,7 @@ def measure_side(folder: Path, side: int) -> list[tuple[str, float, float]]:
     staged = [{"files": [{"column": "image", "path": "m.tif", "state": "staged", "position": 1}]}]
     model = folder / "model"
     prepare_model(describe_source(find_model("demo")), model)
-    batch = plan_batches(sheet, staged, image.parents[1], model, {})[0][0]
+    batch = plan_batches(sheet, staged, image.parents[1], describe_source(model), {})[0][0]
     record = folder / "batch.json"
     record.write_text(encode_record(batch["record"]), encoding="utf-8")
     pixels, heads, labels, zipped = (

@@ -11,8 +11,8 @@ from cellbatch.errors import InputError
 from cellbatch.io.handoffs import HandoffReader, HandoffWriter
 from cellbatch.io.labels import read_labels
 from cellbatch.phases.loaded_model import HEAD_NAMES
+from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
-from cellbatch.phases.prepare_model import find_model
 from cellbatch.postprocessing.blocks import BlockOptions
 from cellbatch.spec import COMPARTMENTS, Batch, ImageSource, SampleSpec
 from tests.labels_equal import assert_contiguous, assert_labels_equal

@@ -11,10 +11,12 @@ import cellbatch.phases.preprocess_images
 import cellbatch.phases.sources
 import cellbatch.phases.streamed_preprocessing
 from cellbatch.errors import InputError
+from cellbatch.io.model_sources import describe_source
 from cellbatch.phases.handoff_files import open_heads
 from cellbatch.phases.infer_tiles import infer_batch
 from cellbatch.phases.loaded_model import InferenceOptions
-from cellbatch.phases.prepare_model import find_model, prepare_model
+from cellbatch.phases.model_shelves import find_model
+from cellbatch.phases.prepare_model import prepare_model
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.planning.shards import Shard
 from cellbatch.spec import Batch, ImageSource, SampleSpec
@@ -36,7 +38,7 @@ class Staged:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.samples = folder, []
-        prepare_model(find_model("demo"), folder / "model")
+        prepare_model(describe_source(find_model("demo")), folder / "model")
 
     def add(self, image: np.ndarray, recipes: tuple[str, str] = ("0", "3"), mpp: float = 0.5, **layout: object) -> None:
         position = len(self.samples) + 1

@@ -18,14 +18,15 @@ import pandas as pd
 
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.io.atomic import atomic_path, write_text
+from cellbatch.io.model_sources import describe_source
 from cellbatch.io.tables import read_table
 from cellbatch.phases.cell_tables import TableOptions
 from cellbatch.phases.infer_tiles import infer_batch
 from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
+from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.plan_batches import plan_batches
 from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
-from cellbatch.phases.prepare_model import find_model
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.spec import SAMPLE_NAME, Batch
 
@@ -146,7 +147,9 @@ def _plan(request: SegmentRequest, model: Path, folder: Path) -> list[Batch]:
     )
     write_text(folder / "samplesheet.csv", text.getvalue())
     parameters = {name: value for name, value in request.parameters.items() if value is not None}
-    batches, _ = plan_batches(folder / "samplesheet.csv", [{"files": staged}], folder / "images", model, parameters)
+    batches, _ = plan_batches(
+        folder / "samplesheet.csv", [{"files": staged}], folder / "images", describe_source(model), parameters
+    )
     return [Batch.from_json(batch["measured"]) for batch in batches]
 
 
