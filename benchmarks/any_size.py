@@ -11,8 +11,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from cellbatch.io.model_sources import describe_source
+from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.plan_batches import plan_batches
-from cellbatch.phases.prepare_model import find_model, prepare_model
+from cellbatch.phases.prepare_model import prepare_model
 from cellbatch.phases.records import encode_record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,8 +66,8 @@ class Run:
         staged = [{"files": [{"column": "image", "path": "s.tif", "state": "staged", "position": 1}]}]
         self.model = folder / "model"
         if not self.model.exists():
-            prepare_model(find_model("demo"), self.model)
-        self.batch = plan_batches(sheet, staged, self.images, self.model, {})[0][0]
+            prepare_model(describe_source(find_model("demo")), self.model)
+        self.batch = plan_batches(sheet, staged, self.images, describe_source(self.model), {})[0][0]
         for name in ("record", "measured"):
             (folder / f"{name}.json").write_text(encode_record(self.batch[name]), encoding="utf-8")
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from cellbatch.io.handoffs import HandoffReader
 from cellbatch.io.models import read_manifest
-from cellbatch.phases.prepare_model import find_model
+from cellbatch.phases.model_shelves import find_model
 from cellbatch.postprocessing.watershed import deep_watershed
 from cellbatch.spec import Window
 
