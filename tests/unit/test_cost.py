@@ -103,6 +103,13 @@ def test_counts_by_process_and_plan_beside_measurement():
     assert planned["INFER_TILES", "cost"] == 0.02
 
 
+def test_a_run_whose_tasks_were_all_cached_costs_nothing():
+    table = build_cost(_trace([GOOGLE[6]]), _timings(), PLAN)
+    assert _measured(table, "cost") == 0
+    assert _measured(table, "end-to-end time") == 0
+    assert list(table["scope"].unique()) == ["run"]
+
+
 def test_a_machine_without_a_price_is_an_error():
     with pytest.raises(ValueError, match="no price for the machine small"):
         build_cost(_trace(GOOGLE), _timings(), {**PLAN, "machine_hour": {"large": 1, "gpu": 1}})

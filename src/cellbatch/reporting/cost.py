@@ -46,8 +46,9 @@ def read_attempts(trace: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
         If a machine has no price in the plan.
     """
     ran = trace[trace["status"] != "CACHED"].reset_index(drop=True)
-    times = ran[list(_TIMES)].apply(pd.to_numeric, errors="coerce") / 1000
-    exits = pd.to_numeric(ran["exit"], errors="coerce")
+    # of a run whose tasks were all cached there is no row, and no type either
+    times = ran[list(_TIMES)].apply(pd.to_numeric, errors="coerce").astype("float64") / 1000
+    exits = pd.to_numeric(ran["exit"], errors="coerce").astype("float64")
     attempt = pd.to_numeric(ran["attempt"], errors="coerce").fillna(1).astype(int)
     batch = ran["tag"].astype(str).str.split(" ").str[0].where(ran["tag"].astype(str) != "-", "")
     done = ran["status"] == "COMPLETED"
