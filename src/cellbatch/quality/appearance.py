@@ -63,19 +63,22 @@ class AppearanceProbe:
         self._bands: list[NDArray[np.float64]] = []
         self._shapes = np.zeros((2, 4))
 
-    def add(self, inputs: Image, nuclei: Labels) -> None:
+    def add(self, inputs: Image, nuclei: Labels, *, compare_channels: bool = True) -> None:
         """Look at one window.
 
         Parameters
         ----------
         inputs : (Y, X, 2) nuclear and membrane channel
         nuclei : (Y, X) labels of nuclei, or of cells where only these are known
+        compare_channels : whether ``arrangement`` is wanted, a third of the work
         """
         pooled = pool_mean(inputs, self.pooling)
         radius = max(1, round(RING_UM / self.mpp))
         self._objects.append(compare_with_ring(pooled[..., 0], pool_pick(nuclei, self.pooling), radius))
         nuclear = _stretch(pooled[..., 0])
         self._bands.append(band_energies(nuclear))
+        if not compare_channels:
+            return
         sigma = RIDGE_SIGMA_UM / self.mpp
         halved = 2 if sigma >= 2 * MIN_SIGMA_PX else 1
         planes = pool_mean(np.stack([nuclear, _stretch(pooled[..., 1])], axis=-1), halved)

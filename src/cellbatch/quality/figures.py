@@ -41,6 +41,8 @@ FIGURES = (
 LARGE_AREA = 4.0
 SMALL_AREA = 0.2
 BARE_NC_RATIO = 0.9
+# how the channels are arranged says too little of fewer cells
+CELLS_TO_COMPARE_CHANNELS = 30
 INPUTS = ("nuclear", "membrane")
 
 
@@ -86,7 +88,8 @@ class FigureGatherer:
 
     def add_probe(self, inputs: NDArray[np.float32], labels: Mapping[str, Labels]) -> None:
         """Look closely at one window; its arguments are as of ``add_block``."""
-        self._probe.add(inputs, labels["nuclear" if "nuclear" in labels else self.measured])
+        nuclei = labels["nuclear" if "nuclear" in labels else self.measured]
+        self._probe.add(inputs, nuclei, compare_channels=len(self.cells.area) >= CELLS_TO_COMPARE_CHANNELS)
 
     @property
     def pooling(self) -> int:

@@ -224,7 +224,7 @@ def draw_thumbnail(overlay: Picture, max_bytes: int = 8000) -> bytes:
         small.save(buffer, "JPEG", quality=50, subsampling=0, optimize=True)
         if buffer.tell() <= max_bytes:
             return buffer.getvalue()
-        side = min(side - 8, int(max(small.size) * (max_bytes / buffer.tell()) ** 0.5))
+        side = min(side - 8, int(0.97 * max(small.size) * (max_bytes / buffer.tell()) ** 0.5))
     raise ValueError(f"no thumbnail of at most {max_bytes} bytes can be made; allow more")
 
 
