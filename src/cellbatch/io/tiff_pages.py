@@ -16,6 +16,7 @@ from cellbatch.io.tiff_segments import SegmentReader, segment_shape
 from cellbatch.spec import Window
 
 MAX_TAGS = 4096
+DIRECTORY_BYTES = 1024
 # Pixels at the very start of a file would lie in its header.
 HEADER_BYTES = 8
 # No codec of microscopy packs real pixels this densely; a part that claims it, and is large, would only fill memory.
@@ -204,11 +205,15 @@ def check_page_chain(name: str, descriptor: int, size: int) -> int:
 def _next_page(name: str, descriptor: int, offset: int, layout: tuple[str, str, int], size: int) -> int:
     """Byte offset of the directory that follows the one at ``offset``; 0 at the end."""
     count_format, link_format, entry = layout
-    head = struct.calcsize(count_format)
-    tags = int(struct.unpack(count_format, read_bytes(descriptor, offset, head, name))[0])
-    link = offset + head + tags * entry
-    if tags > MAX_TAGS or link + struct.calcsize(link_format) > size:
+    head, tail = struct.calcsize(count_format), struct.calcsize(link_format)
+    # one read for nearly every directory: on a mount each costs a round trip
+    data = read_bytes(descriptor, offset, min(DIRECTORY_BYTES, size - offset), name)
+    tags = int(struct.unpack(count_format, data[:head])[0])
+    link = head + tags * entry
+    if tags > MAX_TAGS or offset + link + tail > size:
         raise InputError(
             f"{name}: the page directory at byte {offset} is damaged ({tags} tags); copy or write the file again"
         )
-    return int(struct.unpack(link_format, read_bytes(descriptor, link, struct.calcsize(link_format), name))[0])
+    if link + tail > len(data):
+        data = read_bytes(descriptor, offset, link + tail, name)
+    return int(struct.unpack(link_format, data[link : link + tail])[0])
