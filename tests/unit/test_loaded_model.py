@@ -71,11 +71,9 @@ def test_options_that_cannot_be(options, message):
         load_engine("onnxruntime", str(DEMO / "model.onnx"), options)
 
 
-def test_engines_that_cannot_be():
+def test_an_engine_that_cannot_be():
     with pytest.raises(ConfigError, match="unknown engine 'torch'"):
         load_engine("torch", "", EngineOptions())
-    with pytest.raises(ConfigError, match="choose --phases fused"):
-        load_engine("deepcell", "", EngineOptions())
 
 
 def test_a_visible_gpu_that_does_not_start_may_be_tried_again(monkeypatch):

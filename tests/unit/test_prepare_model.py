@@ -123,19 +123,16 @@ def test_words_need_a_token(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("engine", ["tensorflow", "deepcell"])
-def test_an_engine_that_cannot_run_these_weights(tmp_path, engine):
+def test_an_engine_that_cannot_run_these_weights(tmp_path):
     with pytest.raises(ConfigError, match="needs a SavedModel"):
-        prepare_model(stage(tmp_path / "source"), tmp_path / "model", PreparationOptions(engine))
+        prepare_model(stage(tmp_path / "source"), tmp_path / "model", PreparationOptions("tensorflow"))
     with pytest.raises(ConfigError, match="needs weights as saved_model"):
-        prepare_model(describe_source(DEMO), tmp_path / "model", PreparationOptions(engine))
+        prepare_model(describe_source(DEMO), tmp_path / "model", PreparationOptions("tensorflow"))
 
 
 def test_the_name_follows_the_form_of_the_weights():
     source = describe_source(DEMO)
-    assert (
-        name_prepared(source, "tensorflow") == name_prepared(source, "deepcell") != name_prepared(source, "onnxruntime")
-    )
+    assert name_prepared(source, "tensorflow") != name_prepared(source, "onnxruntime")
 
 
 def test_differences_of_heads():

@@ -9,9 +9,8 @@ import numpy as np
 
 from cellbatch.errors import ConfigError, EngineError
 
-# the last one labels whole images by DeepCell's own code, so it is no Engine of tiles
-ENGINES = ("onnxruntime", "tensorflow", "deepcell")
-WEIGHTS_FORM = {"onnxruntime": "onnx", "tensorflow": "saved_model", "deepcell": "saved_model"}
+ENGINES = ("onnxruntime", "tensorflow")
+WEIGHTS_FORM = {"onnxruntime": "onnx", "tensorflow": "saved_model"}
 DEVICES = ("auto", "cpu", "gpu")
 PRECISIONS = ("float32", "tf32", "fp16")
 TILE_BATCH = {"cpu": 1, "gpu": 16}
@@ -100,8 +99,6 @@ def load_engine(engine: str, weights: str, options: EngineOptions) -> Engine:
         from cellbatch.inference.tensorflow_engine import TensorflowEngine
 
         return TensorflowEngine(weights, options)
-    if engine == "deepcell":
-        raise ConfigError("--engine deepcell labels whole images by itself; choose --phases fused for it")
     raise ConfigError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
 
 

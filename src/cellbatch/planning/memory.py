@@ -32,7 +32,7 @@ MEMORY_MODELS = {
 
 # beyond the first tile of a model call, and beyond ONNX Runtime, both for the demo model's size of network
 TILE_MB = 12
-ENGINE_MB = {"onnxruntime": 0, "tensorflow": 600, "deepcell": 2500}
+ENGINE_MB = {"onnxruntime": 0, "tensorflow": 600}
 
 
 def project_engine_mb(engine: str, tile_batch: int) -> int:
