@@ -51,6 +51,7 @@ def section_of_opening(sample: str, parameters: Mapping[str, Any]) -> dict[str, 
     lines = (
         "import anndata, pandas",
         f'cells = pandas.{read}("{table}")',
+        'cells.index = cells["label"].astype(str)',
         'channels = cells.filter(regex="^mean_")',
         'data = anndata.AnnData(channels, obs=cells[["label", "area_um2"]])',
         'data.obsm["spatial"] = cells[["centroid_x", "centroid_y"]].to_numpy()',

@@ -14,7 +14,7 @@ BADGES = {"pass": "bg-success", "warn": "bg-warning text-dark", "fail": "bg-dang
 
 _STYLE = """<style>
 #mqc_welcome, #page_title .multiqc-logo-wrapper, .mqc-toolbox-buttons { display: none !important; }
-.mqc-table-to-violin, .mqc-violin-to-table, .mqc_table_mqc_scatter { display: none !important; }
+.mqc-table-to-violin, .mqc-violin-to-table, .mqc_table_make_scatter { display: none !important; }
 .cellbatch-gallery { display: flex; flex-wrap: wrap; gap: 14px; align-items: flex-start; }
 .cellbatch-gallery figure { margin: 0; width: 208px; }
 .cellbatch-gallery button { border: 0; padding: 0; background: none; cursor: zoom-in; display: block; }
