@@ -8,6 +8,7 @@ from pathlib import Path
 from cellbatch.cli import Parser, run
 from cellbatch.io.model_sources import find_source
 from cellbatch.phases.plan_batches import check_parameters, plan_batches, write_plan
+from cellbatch.phases.plan_memory import check_memory
 from cellbatch.phases.qc_thresholds import check_thresholds
 
 
@@ -15,6 +16,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_options(["samplesheet", "images", "model", "schema", "outdir"], Path, required=True)
     parser.add_argument("--stub", action="store_true", help="take an empty file for an image of 1 Mpx")
+    parser.add_argument("--memory_limit", default="", help="resourceLimits of Nextflow for memory, such as '8 GB'")
     options = parser.parse_args()
     launch = json.load(sys.stdin)
     parameters = {**check_parameters(options.schema, launch["parameters"]), "stub": options.stub}
@@ -23,6 +25,7 @@ def main() -> None:
     batches, plan = plan_batches(
         options.samplesheet, launch["rows"], options.images, model, parameters, launch.get("prices")
     )
+    check_memory(batches, parameters, options.memory_limit)
     write_plan(batches, plan, options.outdir)
 
 

@@ -98,13 +98,13 @@ def test_memory_grows_with_the_largest_image_and_comes_in_steps(phase):
     large = project_memory_mb(phase, [_sample("a", 100), _sample("b", 8192)], [100 * 100, 8192 * 8192])
     assert small % MEMORY_STEP_MB == 0
     assert large % MEMORY_STEP_MB == 0
-    assert large > 4 * small
+    assert large > small
 
 
 def test_memory_counts_the_samples_worked_on_at_once():
-    samples, pixels = [_sample(str(i), 4096) for i in range(16)], [4096 * 4096] * 16
+    samples, pixels = [_sample(str(i), 2048) for i in range(16)], [2048 * 2048] * 16
     one, two = (project_memory_mb("postprocess", samples, pixels, processes) for processes in (1, 2))
-    assert two > 1.8 * one
+    assert two > 1.6 * one
     assert project_memory_mb("postprocess", samples[:15], pixels[:15], 2) == one
 
 

@@ -18,7 +18,8 @@ process PLAN_BATCHES {
     script:
     """
     # code ${code}
-    plan_batches.py --samplesheet samplesheet.csv --images images --model model --schema '${schema}' --outdir plan ${task.ext.args ?: ''}
+    plan_batches.py --samplesheet samplesheet.csv --images images --model model --schema '${schema}' --outdir plan \\
+        --memory_limit '${task.resourceLimits?.memory ?: ''}' ${task.ext.args ?: ''}
     """
 
     stub:

@@ -1,11 +1,23 @@
 """The timings of a task as a file."""
 
+import os
 from pathlib import Path
 
 from cellbatch.io.tables import write_table
 from cellbatch.reporting.timings import Timings
 
+# left in the task's folder by conf/base.config when a task is repeated: number of the attempt, exit code before it
+ATTEMPT = ".attempt"
+
 
 def write_timings(timings: Timings, path: Path) -> None:
-    """Write the rows of a task as CSV."""
+    """Write the rows of a task as CSV, with a row ``attempt_<n>_after_exit_<code>`` if it is not the first attempt.
+
+    Exit code 137 means that the one before was killed for memory: the projection was wrong.
+    """
+    for folder in (Path(), Path(os.environ.get("NXF_TASK_WORKDIR") or ".")):
+        if (folder / ATTEMPT).is_file():
+            number, code = (folder / ATTEMPT).read_text(encoding="ascii").split()
+            timings.add("", f"attempt_{number}_after_exit_{code}", 0.0)
+            break
     write_table(timings.table(), path, "csv")

@@ -1,33 +1,53 @@
-"""Projected memory of each phase, from image sizes alone.
+"""Projected memory of each phase, from image sizes alone, and whether a machine holds it.
 
-Bytes per pixel were measured with ``benchmarks/memory.py`` on drawn tissue and rounded up; the base is a Python
-process with the libraries of that phase.
+The constants were measured with ``benchmarks/memory.py`` on drawn tissue and rounded up; a test holds them against
+what the phases take. The base is a Python process with the libraries of that phase.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cellbatch.errors import ConfigError
+from cellbatch.planning.shards import AUTO_SHARD_PIXELS
 from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, SampleSpec
 
 MIB = 2**20
-MEMORY_STEP_MB = 256
+MEMORY_STEP_MB = 128
+# larger images are worked on by rows or blocks
+IN_MEMORY_PX = 1 << 22
 
 
 @dataclass(frozen=True)
 class MemoryModel:
-    """Peak bytes of one task: a base, plus bytes per pixel of the largest image at image and at model resolution."""
+    """Peak memory of one task.
+
+    Attributes
+    ----------
+    base_mb : the process itself
+    small_bytes_per_px : of an image that is held in memory
+    large_mb : buffers for a larger image
+    large_bytes_per_column : rows that are held over its whole width
+    large_bytes_per_px : what grows with its size nevertheless, such as the list of its cells
+    most_pixels : of one task, where a large image is cut into several
+    """
 
     base_mb: int
-    image_bytes_per_px: int
-    model_bytes_per_px: int
+    small_bytes_per_px: float
+    large_mb: int
+    large_bytes_per_column: int = 0
+    large_bytes_per_px: float = 0.0
+    most_pixels: int = 1 << 62
 
 
 MEMORY_MODELS = {
-    "preprocess": MemoryModel(250, 20, 6),
-    "infer": MemoryModel(250, 0, 44),
-    "postprocess": MemoryModel(250, 8, 28),
-    "measure": MemoryModel(250, 32, 0),
+    "preprocess": MemoryModel(190, 24, 200, 1024),
+    "infer": MemoryModel(190, 14, 0, 24 * 1024, 4, AUTO_SHARD_PIXELS),
+    "postprocess": MemoryModel(190, 28, 130, 0, 0.7),
+    "measure": MemoryModel(190, 52, 0, 0, 20),
 }
+# phases that read the image file
+READING_PHASES = ("preprocess", "measure")
 
 
 # beyond the first tile of a model call, and beyond ONNX Runtime, both for the demo model's size of network
@@ -40,28 +60,84 @@ def project_engine_mb(engine: str, tile_batch: int) -> int:
     return ENGINE_MB[engine] + TILE_MB * (tile_batch - 1)
 
 
+def forced_bytes(sample: SampleSpec) -> int:
+    """Memory that the format of a sample's files forces on who reads a part of them."""
+    return sample.forced_bytes
+
+
+def project_sample_mb(phase: str, sample: SampleSpec, model_pixels: int) -> float:
+    """Memory of one sample beyond the process itself, in MiB.
+
+    Parameters
+    ----------
+    phase : ``preprocess``, ``infer``, ``postprocess`` or ``measure``
+    sample : with its size in px
+    model_pixels : its pixels at ``model_mpp``
+    """
+    model = MEMORY_MODELS[phase]
+    image_pixels = sample.shape[0] * sample.shape[1]
+    pixels = max(image_pixels, model_pixels)
+    forced_mb = forced_bytes(sample) / MIB if phase in READING_PHASES else 0.0
+    if pixels <= IN_MEMORY_PX:
+        return forced_mb + pixels * model.small_bytes_per_px / MIB
+    columns = sample.shape[1] * math.sqrt(pixels / image_pixels)
+    grown = columns * model.large_bytes_per_column + min(pixels, model.most_pixels) * model.large_bytes_per_px
+    return forced_mb + model.large_mb + grown / MIB
+
+
 def project_memory_mb(
     phase: str, samples: Iterable[SampleSpec], model_pixels: Iterable[int], processes: int = 1, extra_mb: int = 0
 ) -> int:
-    """Memory to ask for, in MiB, rounded up to a multiple of 256.
+    """Memory to ask for, in MiB, rounded up to a multiple of 128.
 
     Parameters
     ----------
     phase : ``preprocess``, ``infer``, ``postprocess`` or ``measure``
     samples : the samples of the task
     model_pixels : pixels of each sample at ``model_mpp``
-    processes : worker processes, which only a long batch starts
+    processes : worker processes, which only a long batch starts; large images are worked on one by one
     extra_mb : added as it is
     """
-    model = MEMORY_MODELS[phase]
-    needs = sorted(
-        (
-            sample.shape[0] * sample.shape[1] * model.image_bytes_per_px + pixels * model.model_bytes_per_px
-            for sample, pixels in zip(samples, model_pixels, strict=True)
-        ),
-        reverse=True,
-    )
-    workers = processes if len(needs) >= SAMPLES_WORTH_A_PROCESS else 1
+    base_mb = MEMORY_MODELS[phase].base_mb
+    small: list[float] = []
+    large = [0.0]
+    for sample, pixels in zip(samples, model_pixels, strict=True):
+        is_small = max(sample.shape[0] * sample.shape[1], pixels) <= IN_MEMORY_PX
+        (small if is_small else large).append(project_sample_mb(phase, sample, pixels))
+    workers = processes if len(small) >= SAMPLES_WORTH_A_PROCESS else 1
     bases = 1 if workers == 1 else 1 + workers
-    need_mb = extra_mb + model.base_mb * bases + sum(needs[:workers]) / MIB
+    need_mb = extra_mb + max(base_mb * bases + sum(sorted(small)[-workers:]), base_mb + max(large))
     return -(-int(need_mb + 1) // MEMORY_STEP_MB) * MEMORY_STEP_MB
+
+
+def refuse_too_large(memory_mb: Mapping[str, int], samples: Sequence[SampleSpec], limit_mb: int) -> None:
+    """Stop before a task is started that a machine cannot hold.
+
+    Parameters
+    ----------
+    memory_mb : per phase, as projected for these samples
+    samples : of one batch
+    limit_mb : what the machine has
+
+    Raises
+    ------
+    ConfigError
+        With the image that needs most, what it needs, and what helps.
+    """
+    phase = max(memory_mb, key=lambda name: memory_mb[name])
+    if memory_mb[phase] <= limit_mb:
+        return
+    sample = max(samples, key=lambda one: project_sample_mb(phase, one, one.shape[0] * one.shape[1]))
+    advice = "run on a machine with more memory (a profile such as slurm or gcb), or raise process.resourceLimits"
+    if phase in READING_PHASES and forced_bytes(sample) > limit_mb * MIB / 4:
+        advice += (
+            f"; {forced_bytes(sample) / MIB:.0f} MB of it are forced by the file, whose pixels lie in one compressed "
+            "piece: write it again in tiles"
+        )
+    if phase == "infer":
+        advice += "; a smaller --tile_batch helps where it was raised"
+    size = f"{sample.shape[0]}x{sample.shape[1]} px"
+    raise ConfigError(
+        f"sample {sample.sample} ({size}): the phase {phase} needs {memory_mb[phase]} MB of memory, but {limit_mb} MB "
+        f"is all there is; {advice}"
+    )

@@ -1,0 +1,71 @@
+"""Projected memory: by image size, and against what a machine has."""
+
+import pytest
+
+from cellbatch.errors import ConfigError
+from cellbatch.io.host_memory import host_memory_mb
+from cellbatch.phases.plan_memory import check_memory
+from cellbatch.phases.timing_files import write_timings
+from cellbatch.planning.memory import MEMORY_MODELS, project_memory_mb, refuse_too_large
+from cellbatch.reporting.timings import Timings
+from cellbatch.spec import Batch, ImageSource, SampleSpec
+
+
+def _sample(name, shape):
+    return SampleSpec(name, (ImageSource("image", 1),), shape, 0.5, "0", "1", ("a", "b"), "uint16")
+
+
+def _project(phase, *shapes, processes=2):
+    samples = [_sample(str(i), shape) for i, shape in enumerate(shapes)]
+    return project_memory_mb(phase, samples, [shape[0] * shape[1] for shape in shapes], processes)
+
+
+@pytest.mark.parametrize("phase", ["preprocess", "infer", "postprocess"])
+def test_a_gigapixel_needs_less_than_a_laptop_has(phase):
+    assert _project(phase, (16384, 16384)) <= 1024
+    assert _project(phase, (32768, 32768)) <= 1536
+
+
+def test_wide_images_cost_inference_more_than_tall_ones():
+    assert _project("infer", (1024, 32768)) > 1.8 * _project("infer", (32768, 1024))
+
+
+@pytest.mark.parametrize("phase", sorted(MEMORY_MODELS))
+def test_workers_are_counted_for_small_images_only(phase):
+    small = [(1024, 1024)] * 16
+    assert _project(phase, *small) > 1.5 * _project(phase, *small, processes=1)
+    large = [(4096, 4096)] * 16
+    assert _project(phase, *large) == _project(phase, large[0])
+
+
+def test_what_does_not_fit_is_named_with_a_remedy():
+    samples = [_sample("small", (100, 100)), _sample("large", (30000, 30000))]
+    refuse_too_large({"infer": 900, "measure": 1000}, samples, 1000)
+    message = r"sample large \(30000x30000 px\): the phase measure needs 1001 MB .* 1000 MB"
+    with pytest.raises(ConfigError, match=message):
+        refuse_too_large({"infer": 900, "measure": 1001}, samples, 1000)
+    with pytest.raises(ConfigError, match="tile_batch"):
+        refuse_too_large({"infer": 1001, "measure": 900}, samples, 1000)
+
+
+def test_this_machine_or_the_limit_of_nextflow_decides():
+    assert host_memory_mb("300 MB") == 300
+    assert host_memory_mb() > 300
+    record = Batch("b", (_sample("a", (100, 100)),)).to_json()
+    batches = [{"meta": {"memory": {"measure": 301}}, "record": record}]
+    check_memory(batches, {"place": "local"})
+    check_memory(batches, {"place": "gcb"}, "300 MB")
+    with pytest.raises(ConfigError, match=r"sample a .* needs 301 MB of memory, but 300 MB"):
+        check_memory(batches, {"place": "local"}, "300 MB")
+
+
+def test_a_repeated_task_says_so_in_its_timings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NXF_TASK_WORKDIR", raising=False)
+    write_timings(Timings("infer", "b"), tmp_path / "first.csv")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / ".attempt").write_text("2 137\n")
+    monkeypatch.setenv("NXF_TASK_WORKDIR", str(tmp_path / "work"))
+    write_timings(Timings("infer", "b"), tmp_path / "second.csv")
+    assert "attempt" not in (tmp_path / "first.csv").read_text()
+    assert "attempt_2_after_exit_137" in (tmp_path / "second.csv").read_text()
