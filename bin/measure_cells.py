@@ -17,8 +17,7 @@ def main() -> None:
     parser.add_argument("--table_format", default="parquet")
     parser.add_argument("--columns", default="cellbatch")
     parser.add_argument("--zarr", type=Path, help="folder for <sample>.ome.zarr")
-    parser.add_argument("--shapes", type=Path, default=Path("shapes"), help="folder for <sample>.geojson")
-    parser.add_argument("--formats", default="", help="comma list of ome-zarr, geojson, geojson.gz")
+    parser.add_argument("--formats", default="", help="comma list of ome-zarr, geojson, geojson.gz, spatialdata")
     parser.add_argument("--qc_thresholds", type=Path)
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
@@ -26,7 +25,7 @@ def main() -> None:
     table = TableOptions(options.table_format, options.columns, tuple(name for name in formats if name != "ome-zarr"))
     zarr = options.zarr if "ome-zarr" in formats else None
     folders = (options.images, options.labels, options.cells, options.overlays)
-    files = MeasuredFiles(*folders, table, zarr, options.qc_thresholds, options.shapes)
+    files = MeasuredFiles(*folders, table, zarr, options.qc_thresholds)
     timings = measure_batch(read_batch(options.batch), files, options.summary, processes=options.processes)
     write_timings(timings, options.timings)
 

@@ -8,6 +8,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from numpy.testing import assert_array_equal
 from shapely.geometry import shape
 
@@ -57,8 +58,6 @@ def inputs(tmp_path: Path) -> Path:
     folder = tmp_path / "images" / "1"
     folder.mkdir(parents=True)
     np.save(folder / "s1.npy", CHANNELS)
-    for name in ("cells", "shapes"):
-        (tmp_path / name).mkdir()
     cells, nuclei, matched = make_labels()
     with HandoffWriter(tmp_path / "labels.zip") as handoff:
         for name, values in {"whole_cell": cells, "nuclear": nuclei, "nuclear_matched": matched}.items():
@@ -72,7 +71,9 @@ def inputs(tmp_path: Path) -> Path:
 def write(inputs: Path, sample: SampleSpec, **options) -> pd.DataFrame:
     chosen = TableOptions(**options)
     with SampleImage(sample, inputs / "images") as image, HandoffReader(inputs / "labels.zip") as labels:
-        write_cells(sample, labels, image, CellFolders(inputs / "cells", inputs / "shapes"), chosen)
+        folders = CellFolders(*(inputs / name for name in ("cells", "shapes", "spatialdata")))
+        folders.make(chosen.formats)
+        write_cells(sample, labels, image, folders, chosen)
     if chosen.table_format == "anndata":
         return pd.DataFrame()
     return read_table(inputs / "cells" / f"{sample.sample}.cells.{chosen.table_format}")
@@ -173,10 +174,52 @@ def test_anndata_is_read_by_its_library(inputs):
     assert data.uns["cellbatch"]["version"] == __version__
 
 
+def check_store(inputs: Path, rows: int) -> None:
+    """Read the store's parts with the libraries of the formats that it is made of."""
+    store = zarr.open_group(inputs / "spatialdata/s1.zarr", mode="r")
+    cells, _, matched = make_labels()
+    for name, labels in {"whole_cell": cells, "nuclear_matched": matched}.items():
+        group = store["labels"][name]
+        assert_array_equal(group["s0"][:], labels if rows else 0 * labels)
+        scale = group.attrs["ome"]["multiscales"][0]["coordinateTransformations"][0]
+        assert (scale["scale"], scale["output"]["name"]) == ([0.5, 0.5], "global")
+    assert set(store["labels"].attrs["ome"]["labels"]) == set(store["labels"].group_keys())
+    table = anndata.read_zarr(inputs / "spatialdata/s1.zarr/tables/table")
+    assert table.shape == (rows, 3)
+    if rows:
+        assert table.uns["spatialdata_attrs"] == {
+            "region": "whole_cell",
+            "region_key": "region",
+            "instance_key": "label",
+        }
+        assert table.obs["region"].tolist() == ["whole_cell"] * rows
+        assert table.obs["label"].tolist() == [1, 2, 3]
+        assert_array_equal(table.obsm["spatial"][:, 0], table.obs["centroid_x_um"])
+
+
+def test_a_spatialdata_store(inputs):
+    write(inputs, spec(), formats=("spatialdata",))
+    check_store(inputs, 3)
+    assert [path.name for path in (inputs / "spatialdata").iterdir()] == ["s1.zarr"]
+
+
+def test_a_spatialdata_store_is_read_by_its_library(inputs):
+    spatialdata = pytest.importorskip("spatialdata", reason="brings some hundred packages")
+    write(inputs, spec(), formats=("spatialdata",))
+    data = spatialdata.read_zarr(inputs / "spatialdata/s1.zarr")
+    assert set(data.labels) == {"whole_cell", "nuclear", "nuclear_matched"}
+    _, table = spatialdata.join_spatialelement_table(
+        sdata=data, spatial_element_names="whole_cell", table_name="table", how="left"
+    )
+    assert table.obs["label"].tolist() == [1, 2, 3]
+
+
 def test_an_anndata_of_no_cells(inputs):
     with HandoffWriter(inputs / "labels.zip") as handoff:
         handoff.write("s1", "whole_cell", np.zeros((40, 60), np.uint32))
-    write(inputs, spec(), table_format="anndata")
+        handoff.write("s1", "nuclear_matched", np.zeros((40, 60), np.uint32))
+    write(inputs, spec(), table_format="anndata", formats=("spatialdata",))
+    check_store(inputs, 0)
     data = anndata.read_h5ad(inputs / "cells/s1.cells.h5ad")
     assert data.shape == (0, 3)
     assert "area" in data.obs

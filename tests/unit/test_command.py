@@ -1,14 +1,19 @@
 """The command ``cellbatch segment``."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from cellbatch.commands.main import main
 from cellbatch.io.labels import read_labels
+from cellbatch.io.parameters import read_parameters
+from cellbatch.phases.preview import CROP_PX, MPP_FACTORS, THRESHOLDS, choose_crops
 from cellbatch.phases.segment_image import segment
+from cellbatch.spec import SampleSpec
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,7 @@ def test_the_command_line_of_deepcell_applications(results, tissue, tmp_path, ca
         (["TISSUE", "--model", "nowhere"], 64, "no model 'nowhere'"),
         (["TISSUE", "--columns", "excel"], 64, "--columns: found 'excel'"),
         (["TISSUE", "--sample", "a/b"], 64, "--sample: found 'a/b'"),
-        (["mesmer", "--nuclear-image", "TISSUE"], 64, "no model 'mesmer'"),
+        (["mesmer", "--nuclear-image", "TISSUE", "--image-mpp", "0.5", "--nuclear-channel", "0"], 64, "'mesmer'"),
     ],
 )
 def test_wrong_use_is_explained(arguments, code, message, tissue, tmp_path, capsys):
@@ -90,3 +95,47 @@ def test_unknown_options_are_wrong_use(capsys):
         run_segment("a.tif", "--nuclear", "0")
     assert caught.value.code == 64
     assert "--nuclear" in capsys.readouterr().err
+
+
+def test_a_preview_is_a_sheet_with_params_files(tissue, tmp_path, project):
+    arguments = [tissue, "--nuclear-channel", "0", "--membrane-channel", "1", "--image-mpp", "0.5", "--radius", "3"]
+    assert main(["preview", *map(str, arguments), "--outdir", str(tmp_path)]) == 0
+    sheet = np.asarray(Image.open(tmp_path / "tissue_01.preview.png"))
+    cells = sheet.reshape(len(THRESHOLDS), -1, len(MPP_FACTORS), sheet.shape[1] // len(MPP_FACTORS), 3)
+    pictures = {cells[row, :, column].tobytes() for row in range(cells.shape[0]) for column in range(cells.shape[2])}
+    assert len(pictures) == len(THRESHOLDS) * len(MPP_FACTORS)
+    files = sorted((tmp_path / "tissue_01.preview").iterdir())
+    assert len(files) == len(pictures)
+    schema = project / "nextflow_schema.json"
+    for path in files:
+        given = json.loads(path.read_text(encoding="utf-8"))
+        assert given["radius"] == 3
+        read_parameters(schema, {**given, "input": "sheet.csv"})
+    first, second = (json.loads((tmp_path / f"tissue_01.preview/r{row}c1.json").read_text()) for row in (1, 2))
+    assert first["image_mpp"] == 0.5
+    assert "maxima_threshold_nuclear" not in first
+    assert 0 < second["maxima_threshold_nuclear"] < 0.2
+
+
+def test_a_preview_of_a_folder_is_refused(tissue, tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.ome.tif").symlink_to(tissue)
+    arguments = [tmp_path, "--nuclear-channel", "0", "--membrane-channel", "1", "--image-mpp", "0.5"]
+    assert main(["preview", *map(str, arguments), "--outdir", str(tmp_path / "out")]) == 64
+    assert "a preview shows one image" in capsys.readouterr().err
+
+
+def test_crops_are_the_brightest_and_the_one_in_the_middle():
+    pixels = np.zeros((1000, 1200), np.float32)
+    pixels[600:, 800:] = 9
+    pixels[:400, 300:700] = 1
+
+    class Drawn:
+        def model_input(self, roles, window):
+            assert roles == ("nuclear",)
+            return pixels[window.slices]
+
+    dense, typical = choose_crops(SampleSpec("s", (), (1000, 1200), 0.5, "0", "", (), "u1"), Drawn())
+    assert pixels[dense.slices].mean() == 9
+    assert pixels[typical.slices].mean() < 2
+    assert dense.shape == typical.shape == (CROP_PX, CROP_PX)

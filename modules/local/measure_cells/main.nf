@@ -14,6 +14,7 @@ process MEASURE_CELLS {
     path 'qc/*', emit: overlays
     path 'zarr/*.ome.zarr', emit: zarr, optional: true
     path 'shapes/*.geojson*', emit: shapes, optional: true
+    path 'spatialdata/*.zarr', emit: spatialdata, optional: true
     path "${meta.id}.summary.parquet", emit: summary
     path "${meta.id}.measure.timings.csv", emit: timings
 

@@ -12,6 +12,7 @@ from cellbatch.errors import ConfigError
 from cellbatch.inference.engine import DEVICES, ENGINES
 from cellbatch.phases.cell_tables import TABLE_FORMATS, TableOptions
 from cellbatch.phases.loaded_model import InferenceOptions
+from cellbatch.phases.preview import preview_image
 from cellbatch.phases.segment_files import PREPROCESSING, WATERSHED, SegmentRequest, copy_labels, segment_files
 from cellbatch.spec import COMPARTMENT_CHOICES
 
@@ -41,7 +42,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     _option(parser, "table_format", choices=tuple(TABLE_FORMATS), default="parquet")
     parser.add_argument("--columns", default="cellbatch", help="cellbatch, qupath, mcquant or ark")
     _option(parser, "measure_channels", help="names or positions, comma-separated; default: all")
-    parser.add_argument("--formats", default="", help="comma list: geojson, geojson.gz")
+    parser.add_argument("--formats", default="", help="comma list: geojson, geojson.gz, spatialdata")
     parser.add_argument("--squeeze", action="store_true", help="understood for old command lines: labels are (Y, X)")
 
 
@@ -62,6 +63,18 @@ def run_segment(options: argparse.Namespace) -> None:
     if options.output_name:
         sys.stdout.write(f"{copy_labels(request, options.output_name)}\n")
     sys.stdout.write(f"results in {request.outdir}\n")
+
+
+def run_preview(options: argparse.Namespace) -> None:
+    """Draw the contact sheet of what the options name, and say where it is.
+
+    Raises
+    ------
+    ConfigError
+        As ``run_segment``.
+    """
+    sheet = preview_image(read_request(options))
+    sys.stdout.write(f"{sheet}\nparams files of its cells in {sheet.with_suffix('')}\n")
 
 
 def read_request(options: argparse.Namespace) -> SegmentRequest:

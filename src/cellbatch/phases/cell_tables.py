@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cellbatch.io.anndata import AnnDataLayout, write_anndata
 from cellbatch.io.handoff_reader import HandoffReader
 from cellbatch.io.row_spool import RowSpool
 from cellbatch.io.shapes import ShapeWriter
+from cellbatch.io.spatialdata import StoreLabels, write_spatialdata
 from cellbatch.io.tables import write_table_pieces
 from cellbatch.measurement.cells import MeasuredBlock, MeasureOptions, columns_of, measure_blocks, table_frame
 from cellbatch.measurement.columns import STATISTICS, Column, compartment_prefixes, unique_names
@@ -38,6 +40,7 @@ ANNDATA = "anndata"
 TABLE_FORMATS = {"parquet": "parquet", "csv": "csv", ANNDATA: "h5ad"}
 # --formats that are written here, with the endings of their files
 SHAPE_FORMATS = {"geojson": "geojson", "geojson.gz": "geojson.gz"}
+SPATIALDATA = "spatialdata"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class TableOptions:
     ----------
     table_format : one of ``TABLE_FORMATS``
     columns : dialect of the columns
-    formats : of ``SHAPE_FORMATS``, written besides the table
+    formats : of ``SHAPE_FORMATS`` and ``SPATIALDATA``, written besides the table
     """
 
     table_format: str = "parquet"
@@ -65,7 +68,7 @@ class TableOptions:
         for option, value, choices in (
             ("table_format", self.table_format, tuple(TABLE_FORMATS)),
             ("columns", self.columns, COLUMN_CHOICES),
-            *(("formats", name, tuple(SHAPE_FORMATS)) for name in self.formats),
+            *(("formats", name, (*SHAPE_FORMATS, SPATIALDATA)) for name in self.formats),
         ):
             if value not in choices:
                 raise ConfigError(f"--{option}: found {value!r}, expected one of {', '.join(choices)}")
@@ -78,10 +81,19 @@ class TableOptions:
 
 @dataclass(frozen=True)
 class CellFolders:
-    """Folders that exist: ``cells`` gets the table, and a large one's rows meanwhile; ``shapes`` gets the outlines."""
+    """Folders for the tables (and a large one's rows meanwhile), the outlines and the stores; ``make`` makes them."""
 
     cells: Path
     shapes: Path
+    spatialdata: Path
+
+    def make(self, formats: Sequence[str]) -> None:
+        """Make those that the formats need."""
+        needed = [self.cells]
+        needed += [self.shapes] if set(formats) & set(SHAPE_FORMATS) else []
+        needed += [self.spatialdata] if SPATIALDATA in formats else []
+        for folder in needed:
+            folder.mkdir(parents=True, exist_ok=True)
 
 
 def write_cells(
@@ -124,12 +136,15 @@ def write_cells(
                     )
                 )
                 for name in options.formats
+                if name in SHAPE_FORMATS
             ]
             for block in measure_blocks(measured, survey, MeasureOptions(threads=threads)):
                 spool.write(block.rows, block.values)
                 if writers:
                     _write_shapes(writers, block, columns, measured)
         _write_table(spool, columns, sample, measured, options, folders.cells)
+        if SPATIALDATA in options.formats:
+            _write_store(spool, columns, sample, measured, labels, folders.spatialdata)
 
 
 def _write_shapes(
@@ -191,7 +206,31 @@ def _write_table(
     if options.table_format != ANNDATA:
         write_table_pieces(pieces, path, options.table_format)
         return
-    layout = AnnDataLayout(
+    write_anndata(pieces, spool.rows, path, _layout(sample, image, columns))
+
+
+def _write_store(
+    spool: RowSpool,
+    columns: Sequence[Column],
+    sample: SampleSpec,
+    image: MeasuredImage,
+    labels: HandoffReader,
+    folder: Path,
+) -> None:
+    """Write labels and table as a SpatialData store."""
+    names = [name for name in (*MEASURED_FIRST, MATCHED) if name in labels.names(sample.sample)]
+    write_spatialdata(
+        sample_file(folder, sample, "zarr"),
+        StoreLabels(names, sample.shape, sample.image_mpp, partial(labels.read, sample.sample)),
+        _pieces(spool, columns, sample, image, TableOptions()),
+        spool.rows,
+        _layout(sample, image, columns),
+    )
+
+
+def _layout(sample: SampleSpec, image: MeasuredImage, columns: Sequence[Column]) -> AnnDataLayout:
+    """Say which columns of the table go where in an AnnData."""
+    return AnnDataLayout(
         x=[f"mean_{name}" for name in image.channel_names],
         variables=image.channel_names,
         intensities=[column.name for column in columns[-_intensity_count(image) :]] if image.channel_names else [],
@@ -205,7 +244,6 @@ def _write_table(
             }
         },
     )
-    write_anndata(pieces, spool.rows, path, layout)
 
 
 def _intensity_count(image: MeasuredImage) -> int:

@@ -30,7 +30,7 @@ THUMBNAILS_PER_BATCH = 100
 class MeasuredFiles:
     """Where the inputs of MEASURE_CELLS lie and where its results go; without ``zarr`` no OME-Zarr is written.
 
-    ``shapes`` is made where ``table`` asks for them.
+    ``shapes`` and ``spatialdata`` are made where ``table`` asks for them.
     """
 
     images: Path
@@ -41,6 +41,11 @@ class MeasuredFiles:
     zarr: Path | None = None
     thresholds: Path | None = None
     shapes: Path = Path("shapes")
+    spatialdata: Path = Path("spatialdata")
+
+    def cell_folders(self) -> CellFolders:
+        """Where what is written of the cells goes."""
+        return CellFolders(self.cells, self.shapes, self.spatialdata)
 
 
 def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processes: int = 1) -> Timings:
@@ -54,12 +59,10 @@ def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processe
     summary : Parquet file to write, one row per sample, with the thumbnails that the report may show
     processes : samples worked on at once
     """
-    files.cells.mkdir(parents=True, exist_ok=True)
     files.overlays.mkdir(parents=True, exist_ok=True)
     if files.zarr:
         files.zarr.mkdir(parents=True, exist_ok=True)
-    if files.table.formats:
-        files.shapes.mkdir(parents=True, exist_ok=True)
+    files.cell_folders().make(files.table.formats)
     timings = Timings("measure", batch.batch)
     work = partial(_measure_sample, batch=batch.batch, files=files)
     logger.info("measuring %d images of batch %s", len(batch.samples), batch.batch)
@@ -81,7 +84,7 @@ def _measure_sample(sample: SampleSpec, batch: str, files: MeasuredFiles) -> tup
     labels = open_handoff(files.labels)
     found = [name for name in COMPARTMENTS if name in labels.names(sample.sample)]
     with SampleImage(sample, files.images) as image:
-        write_cells(sample, labels, image, CellFolders(files.cells, files.shapes), files.table)
+        write_cells(sample, labels, image, files.cell_folders(), files.table)
         pixels = SamplePixels(
             partial(image.model_input, INPUTS), {name: partial(labels.read, sample.sample, name) for name in found}
         )

@@ -90,7 +90,7 @@ def segment_files(request: SegmentRequest) -> pd.DataFrame:
         raise InputError(f"{', '.join(map(str, missing))}: no such file")
     request.outdir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".segment.", dir=request.outdir) as folder:
-        batches = _plan(request, model, Path(folder))
+        batches = plan_request(request, model, Path(folder))
         tables = [_run(batch, request, model, Path(folder)) for batch in batches]
     return pd.concat(tables, ignore_index=True)
 
@@ -124,8 +124,20 @@ def sample_name(request: SegmentRequest) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", stem).lstrip("_.-")[:128] or "image"
 
 
-def _plan(request: SegmentRequest, model: Path, folder: Path) -> list[Batch]:
-    """Check the inputs as the pipeline does, with a samplesheet of one row and inputs staged as links."""
+def plan_request(request: SegmentRequest, model: Path, folder: Path) -> list[Batch]:
+    """Check the inputs as the pipeline does, with a samplesheet of one row.
+
+    Parameters
+    ----------
+    request : what is segmented
+    model : its folder
+    folder : gets the samplesheet and, in ``images``, links to the inputs
+
+    Returns
+    -------
+    list of Batch
+        With what the measurement needs, too.
+    """
     columns = [column for column in IMAGE_COLUMNS if column in request.images]
     staged = []
     for position, column in enumerate(columns, 1):
@@ -180,6 +192,7 @@ def _run(batch: Batch, request: SegmentRequest, model: Path, folder: Path) -> pd
         request.outdir / "qc",
         request.table,
         shapes=request.outdir / "shapes",
+        spatialdata=request.outdir / "spatialdata",
     )
     summary = folder / f"{batch.batch}.parquet"
     measure_batch(batch, files, summary, processes=processes)
