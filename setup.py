@@ -1,6 +1,8 @@
 """Builds the native kernels; everything else stands in pyproject.toml."""
 
+import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -34,16 +36,23 @@ EXTENSIONS = [
 
 
 class BuildKernels(build_ext):
-    """Builds the same sources several times, each into a folder of its own."""
+    """Builds the same sources several times, each into a folder of its own, and several files at once."""
 
     def build_extension(self, ext: Extension) -> None:
-        """Compile one build."""
-        shared = self.build_temp
-        self.build_temp = str(Path(shared) / ext.name)
-        try:
-            super().build_extension(ext)
-        finally:
-            self.build_temp = shared
+        """Compile and link one build."""
+        folder = str(Path(self.build_temp) / ext.name)
+
+        def compile_one(source: str) -> list[str]:
+            return self.compiler.compile(
+                [source], output_dir=folder, extra_postargs=ext.extra_compile_args, depends=ext.depends
+            )
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = [name for names in pool.map(compile_one, ext.sources) for name in names]
+        target = self.get_ext_fullpath(ext.name)
+        self.compiler.link_shared_object(
+            objects, target, extra_postargs=ext.extra_link_args, build_temp=folder, target_lang=ext.language
+        )
 
 
 setup(ext_modules=EXTENSIONS, cmdclass={"build_ext": BuildKernels})

@@ -16,8 +16,10 @@ run() { # name, compiler flags, runtime to load first
     mkdir -p "$folder"
     cp -r "$project/src" "$project/tests" "$project/benchmarks" "$folder"
     rm -f "$folder"/src/cellbatch/_native/*.so
-    (cd "$folder/src/cellbatch/_native" && g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -ffp-contract=off \
-        -fno-trapping-math -Wno-psabi -pthread -fPIC -shared $2 ./*.cpp -o "_kernels_plain$suffix")
+    (cd "$folder/src/cellbatch/_native" &&
+        printf '%s\n' ./*.cpp | xargs -P "$(nproc)" -I{} g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -ffp-contract=off \
+            -fno-trapping-math -Wno-psabi -pthread -fPIC $2 -c {} -o {}.o &&
+        g++ -pthread -shared $2 ./*.o -o "_kernels_plain$suffix" && rm ./*.o)
     echo "== $1"
     # The interpreter itself is not instrumented and leaks on purpose; one BLAS thread keeps NumPy out of the way.
     (cd "$folder" && LD_PRELOAD=$(g++ -print-file-name="$3") ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 \

@@ -1,4 +1,5 @@
 // Post-processing as plain C functions: pointers in, status out, no exception and no state beyond a call.
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -9,6 +10,7 @@
 #include "maxima.hpp"
 #include "memory.hpp"
 #include "objects.hpp"
+#include "parallel.hpp"
 #include "watershed.hpp"
 
 #if defined(__x86_64__)
@@ -69,6 +71,24 @@ int32_t x86_64_level() {
 #else
     return 0;
 #endif
+}
+
+// Bits of the largest absolute value; those of infinities and NaN are larger than all others.
+int32_t find_largest(const float* values, int64_t size, int32_t threads, int32_t* bits) {
+    return guard([&] {
+        const std::vector<Band> bands = split_rows(size, 1, threads);
+        std::vector<int32_t> largest(bands.size(), 0);
+        for_bands(bands, threads, [&](size_t i, Band band) {
+            int32_t found = 0;
+            for (int64_t k = band.first; k < band.last; ++k) {
+                int32_t value;
+                std::memcpy(&value, values + k, sizeof value);
+                found = std::max(found, value & INT32_MAX);
+            }
+            largest[i] = found;
+        });
+        *bits = *std::max_element(largest.begin(), largest.end());
+    });
 }
 
 int32_t smooth_map(const float* source, int64_t height, int64_t width, const SmoothingKernel* kernel, int32_t threads,

@@ -94,6 +94,7 @@ class BlockPlace(ctypes.Structure):
 _POINTER, _SIZE, _COUNT, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_double
 _SIGNATURES = {
     "x86_64_level": [],
+    "find_largest": [_POINTER, _SIZE, _COUNT, _POINTER],
     "smooth_map": [_POINTER, _SIZE, _SIZE, ctypes.POINTER(SmoothingKernel), _COUNT, _POINTER],
     "label_maxima": [_POINTER, _SIZE, _SIZE, _NUMBER, _COUNT, _COUNT, _POINTER],
     "flood_map": [_POINTER, _POINTER, _SIZE, _SIZE, _COUNT, _COUNT, _POINTER, ctypes.POINTER(ctypes.c_int64)],

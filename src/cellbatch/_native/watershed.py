@@ -53,6 +53,14 @@ class KernelOptions:
     build: str | None = None
 
 
+def find_largest(values: Map, threads: int = 1) -> np.float32:
+    """Largest absolute value of a contiguous float32 map; infinity or NaN if it holds any."""
+    bits = ctypes.c_int32()
+    status = load_library().find_largest(values.ctypes.data, values.size, threads, ctypes.byref(bits))
+    check(status, "find_largest", values.shape)
+    return np.uint32(bits.value).view(np.float32)
+
+
 def label_map(inner_distance: Map, interior: Map, options: KernelOptions) -> tuple[NDArray[np.uint32], Flooding]:
     """Labels of two contiguous float32 maps of the same shape (Y, X)."""
     labels = np.empty(interior.shape, np.uint32)

@@ -58,7 +58,7 @@ class BlockOptions:
         Blocks worked on at once.
     """
 
-    core_px: int = 1024
+    core_px: int = 1536
     halo_px: int = 64
     halo_cap_px: int = 512
     whole_image_px: int = 1 << 26

@@ -1,12 +1,13 @@
 """Labels from the inner distance and interior maps of one compartment."""
 
 import logging
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellbatch._native.watershed import KernelOptions, label_map
+from cellbatch._native.watershed import KernelOptions, find_largest, label_map
 
 # Differences of such values are still finite in float32.
 _LARGEST = 1e38
@@ -76,14 +77,13 @@ def deep_watershed(
     data annotation and deep learning, Nature Biotechnology 40, 2022; arithmetic of deepcell-toolbox 0.12.1 with
     scikit-image 0.25.2, described in the method documentation of this project.
     """
-    maxima = checked_map("inner_distance", inner_distance)
-    surface = checked_map("interior", interior)
-    if maxima.shape != surface.shape:
-        raise ValueError(f"inner_distance {maxima.shape} and interior {surface.shape} differ in shape")
-    if surface.size >= _TOO_MANY_PX:
-        raise ValueError(f"maps of {surface.shape} px are too large for 32-bit labels; take blocks of the image")
+    maxima_shape, surface_shape = np.shape(inner_distance), np.shape(interior)
+    if maxima_shape != surface_shape:
+        raise ValueError(f"inner_distance {maxima_shape} and interior {surface_shape} differ in shape")
+    if math.prod(maxima_shape) >= _TOO_MANY_PX:
+        raise ValueError(f"maps of {maxima_shape} px are too large for 32-bit labels; take blocks of the image")
     options = checked_options(
-        maxima.shape,
+        maxima_shape,
         maxima_threshold=maxima_threshold,
         interior_threshold=interior_threshold,
         maxima_smooth=maxima_smooth,
@@ -93,6 +93,8 @@ def deep_watershed(
         fill_holes_threshold=fill_holes_threshold,
         threads=threads,
     )
+    maxima = checked_map("inner_distance", inner_distance, options.threads)
+    surface = checked_map("interior", interior, options.threads)
     labels, flooding = label_map(maxima, surface, options)
     if flooding.undecided_px:
         logger.debug("%d px hung on exact ties; one heap flooded the whole map", flooding.undecided_px)
@@ -125,17 +127,18 @@ def checked_options(shape: tuple[int, ...], **options: Any) -> KernelOptions:
     )
 
 
-def checked_map(name: str, values: ArrayLike) -> NDArray[np.float32]:
+def checked_map(name: str, values: ArrayLike, threads: int = 1) -> NDArray[np.float32]:
     """Take a head as contiguous float32 (Y, X), or say why it cannot be used."""
     head = np.asarray(values)
     if head.dtype.kind not in "buif":
         raise TypeError(f"{name} must hold real numbers, found dtype {head.dtype}")
     if head.ndim != 2 or head.size == 0:
         raise ValueError(f"{name} must have the shape (Y, X) with at least 1 px, found {head.shape}")
-    lowest, highest = head.min(), head.max()
-    if not (-_LARGEST <= lowest and highest <= _LARGEST):
-        raise ValueError(f"{name} must hold finite values within ±{_LARGEST:.0e}, found {lowest} … {highest}")
-    return np.ascontiguousarray(head, np.float32)
+    with np.errstate(over="ignore"):
+        contiguous = np.ascontiguousarray(head, np.float32)
+    if not find_largest(contiguous, threads) <= _LARGEST:
+        raise ValueError(f"{name} must hold finite values within ±{_LARGEST:.0e}, found {head.min()} … {head.max()}")
+    return contiguous
 
 
 def _check_number(name: str, value: float, lowest: float = 0, highest: float = _LARGEST) -> None:
