@@ -9,6 +9,7 @@ include { INFER_TILES        } from './modules/local/infer_tiles/main'
 include { POSTPROCESS_LABELS } from './modules/local/postprocess_labels/main'
 include { MEASURE_CELLS      } from './modules/local/measure_cells/main'
 include { REPORT_RUN         } from './modules/local/report_run/main'
+include { CHECK_RUN          } from './modules/local/check_run/main'
 
 workflow {
     main:
@@ -35,7 +36,6 @@ workflow {
     )
 
     PLAN_BATCHES.out.plan.subscribe { plan -> remarksOf(plan).each { remark -> log.warn(remark) } }
-
     // each record travels as a value, so that a task depends on its own batch only; the classic parser gives plain
     // maps, which several operators may read at once
     ch_planned = PLAN_BATCHES.out.batches.filter { _batches -> !params.plan_only.toString().toBoolean() }
@@ -80,11 +80,7 @@ workflow {
         codeOf(projectDir, 'measure_cells'),
     )
 
-    ch_timings = PREPROCESS_IMAGES.out.timings.mix(
-        INFER_TILES.out.timings,
-        POSTPROCESS_LABELS.out.timings,
-        MEASURE_CELLS.out.timings,
-    )
+    ch_timings = PREPROCESS_IMAGES.out.timings.mix(INFER_TILES.out.timings, POSTPROCESS_LABELS.out.timings, MEASURE_CELLS.out.timings)
     ch_run = channel.topic('versions')
         .unique()
         .map { process, tool, version -> [process.tokenize(':').last(), tool, version] }
@@ -95,11 +91,15 @@ workflow {
         MEASURE_CELLS.out.summary.toSortedList { a, b -> a.name <=> b.name },
         ch_timings.toSortedList { a, b -> a.name <=> b.name },
         PLAN_BATCHES.out.plan,
+        PREPROCESS_IMAGES.out.failed.mix(POSTPROCESS_LABELS.out.failed, MEASURE_CELLS.out.failed).toSortedList(),
+        PLAN_BATCHES.out.rows,
         ch_manifest,
         file("${projectDir}/assets/multiqc_config.yml"),
         codeOf(projectDir, 'report_run'),
         ch_run,
     )
+    // a run that left samples out must not pass for a clean one: it publishes everything, then ends with an error
+    CHECK_RUN(REPORT_RUN.out.failed, codeOf(projectDir, 'check_run'))
 
     // with --cleanup the hand-offs go when the run has succeeded
     def handoffs = [].asSynchronized()

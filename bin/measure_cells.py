@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cellbatch.cli import Parser, run
 from cellbatch.phases.cell_tables import TableOptions
+from cellbatch.phases.failures import Failures
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
 from cellbatch.phases.samples import read_batch
 from cellbatch.phases.timing_files import write_timings
@@ -20,14 +21,20 @@ def main() -> None:
     parser.add_argument("--formats", default="", help="comma list of ome-zarr, geojson, geojson.gz, spatialdata")
     parser.add_argument("--qc_thresholds", type=Path)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--failed", type=Path, help="with --keep_going: where the samples that go wrong are listed")
     options = parser.parse_args()
     formats = [name for name in options.formats.split(",") if name]
     table = TableOptions(options.table_format, options.columns, tuple(name for name in formats if name != "ome-zarr"))
     zarr = options.zarr if "ome-zarr" in formats else None
     folders = (options.images, options.labels, options.cells, options.overlays)
     files = MeasuredFiles(*folders, table, zarr, options.qc_thresholds)
-    timings = measure_batch(read_batch(options.batch), files, options.summary, processes=options.processes)
+    failures = Failures("measure") if options.failed else None
+    timings = measure_batch(
+        read_batch(options.batch), files, options.summary, processes=options.processes, failures=failures
+    )
     write_timings(timings, options.timings)
+    if failures:
+        failures.write(options.failed)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from cellbatch.cli import Parser, run
+from cellbatch.phases.failures import Failures
 from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
 from cellbatch.phases.samples import read_batch
 from cellbatch.phases.timing_files import write_timings
@@ -23,7 +24,9 @@ def main() -> None:
     parser.add_argument("--formats", default="ome-tiff", help="comma list; ome-tiff writes label files")
     parser.add_options(THRESHOLDS, float)
     parser.add_options(SIZES, int)
+    parser.add_argument("--failed", type=Path, help="with --keep_going: where the samples that go wrong are listed")
     options = parser.parse_args()
+    failures = Failures("postprocess") if options.failed else None
     timings = postprocess_labels(
         read_batch(options.batch),
         options.heads,
@@ -32,8 +35,11 @@ def main() -> None:
         compartment=options.compartment,
         overrides={name: getattr(options, name) for name in THRESHOLDS + SIZES},
         processes=options.processes,
+        failures=failures,
     )
     write_timings(timings, options.timings)
+    if failures:
+        failures.write(options.failed)
 
 
 if __name__ == "__main__":

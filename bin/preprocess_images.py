@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from cellbatch.cli import Parser, run
+from cellbatch.phases.failures import Failures
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.phases.samples import read_batch
 from cellbatch.phases.timing_files import write_timings
@@ -16,7 +17,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--percentile", type=float)
     parser.add_argument("--clahe_kernel_size", type=int)
+    parser.add_argument("--failed", type=Path, help="with --keep_going: where the samples that go wrong are listed")
     options = parser.parse_args()
+    failures = Failures("preprocess") if options.failed else None
     timings = preprocess_images(
         read_batch(options.batch),
         options.images,
@@ -24,8 +27,11 @@ def main() -> None:
         options.output,
         overrides={"percentile": options.percentile, "clahe_kernel_size": options.clahe_kernel_size},
         processes=options.processes,
+        failures=failures,
     )
     write_timings(timings, options.timings)
+    if failures:
+        failures.write(options.failed)
 
 
 if __name__ == "__main__":

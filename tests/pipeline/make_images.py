@@ -75,7 +75,27 @@ def make_empty(folder: Path) -> None:
     (folder / "samplesheet.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
-SETS: dict[str, Callable[[Path], None]] = {"faults": make_faults, "names": make_names, "empty": make_empty}
+def make_broken(folder: Path) -> None:
+    """Sound images beside one that is no image, and one whose pixels no header shows to be unusable."""
+    for name in ("one", "two"):
+        write_image(folder / f"{name}.ome.tif", 7, **MPP)
+    (folder / "text.tif").write_text("no image at all", encoding="utf-8")
+    names = {"axes": "CYX", "Channel": {"Name": ["DAPI", "CD45"]}}
+    holes = draw_spots(8).astype(np.float32)
+    holes[0, 5, 5] = np.nan
+    tifffile.imwrite(folder / "nan.ome.tif", holes, photometric="minisblack", metadata={**names, **MPP})
+    rows = ["sample,image,nuclear_channel,membrane_channel,image_mpp,donor"]
+    rows += [f"{name},{name}.ome.tif,DAPI,CD45,," for name in ("one", "nan", "two")]
+    rows += ["text,text.tif,0,none,0.5,d4"]
+    (folder / "samplesheet.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+SETS: dict[str, Callable[[Path], None]] = {
+    "faults": make_faults,
+    "names": make_names,
+    "empty": make_empty,
+    "broken": make_broken,
+}
 
 
 def main() -> None:

@@ -333,4 +333,5 @@ def test_a_fault_carries_its_sample():
 
 def test_processes_give_results_in_order():
     names = [chr(ord("c") + i) for i in range(20)]
-    assert list(map_samples(_fail_on_b, _samples("".join(names)), processes=2)) == names
+    found = list(map_samples(_fail_on_b, _samples("".join(names)), processes=2))
+    assert [(sample.sample, result) for sample, result in found] == [(name, name) for name in names]

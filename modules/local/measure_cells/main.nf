@@ -10,13 +10,14 @@ process MEASURE_CELLS {
     val code
 
     output:
-    path 'cells/*.cells.*', emit: cells
-    path 'qc/*', emit: overlays
+    path 'cells/*.cells.*', optional: true, emit: cells
+    path 'qc/*', optional: true, emit: overlays
     path 'zarr/*.ome.zarr', emit: zarr, optional: true
     path 'shapes/*.geojson*', emit: shapes, optional: true
     path 'spatialdata/*.zarr', emit: spatialdata, optional: true
     path "${meta.id}.summary.parquet", emit: summary
     path "${meta.id}.measure.timings.csv", emit: timings
+    path 'failed.jsonl', optional: true, emit: failed
 
     script:
     """

@@ -13,6 +13,7 @@ process PLAN_BATCHES {
     path 'plan/batches.jsonl', emit: batches
     path 'plan/plan.json', emit: plan
     path 'plan/plan.txt', emit: text
+    path 'plan/rerun_rows.jsonl', emit: rows
     tuple val("${task.process}"), val('cellbatch'), eval('plan_batches.py --version'), topic: versions
 
     script:

@@ -11,8 +11,9 @@ process POSTPROCESS_LABELS {
 
     output:
     path 'labels/*.ome.tif', emit: images, optional: true
-    tuple val(meta), path("${meta.id}.labels.zip"), emit: labels
+    tuple val(meta), path("${meta.id}.labels.zip"), optional: true, emit: labels
     path "${meta.id}.postprocess.timings.csv", emit: timings
+    path 'failed.jsonl', optional: true, emit: failed
 
     script:
     """

@@ -10,8 +10,9 @@ process PREPROCESS_IMAGES {
     val code
 
     output:
-    tuple val(meta), path("${meta.id}.pixels.zip"), emit: pixels
+    tuple val(meta), path("${meta.id}.pixels.zip"), optional: true, emit: pixels
     path "${meta.id}.preprocess.timings.csv", emit: timings
+    path 'failed.jsonl', optional: true, emit: failed
 
     script:
     """

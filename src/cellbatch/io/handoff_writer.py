@@ -34,7 +34,7 @@ class HandoffArray:
     def __init__(self, writer: HandoffWriter, prefix: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Fix shape, type and chunks."""
         self._writer = writer
-        self._prefix = prefix
+        self.prefix = prefix
         self.shape = shape
         self.dtype = dtype
         self.chunks = chunk_shape(shape, dtype)
@@ -54,13 +54,11 @@ class HandoffArray:
             if the block is not aligned, or one of its chunks has been written before
         """
         if block.dtype != self.dtype or block.ndim != len(self.shape):
-            raise ValueError(
-                f"{self._prefix}: block of {block.dtype} {block.shape}, expected {self.dtype} {self.shape}"
-            )
+            raise ValueError(f"{self.prefix}: block of {block.dtype} {block.shape}, expected {self.dtype} {self.shape}")
         stop = tuple(first + size for first, size in zip(start, block.shape, strict=True))
         for first, last, size, chunk in zip(start, stop, self.shape, self.chunks, strict=True):
             if first % chunk or last > size or (last % chunk and last != size):
-                raise ValueError(f"{self._prefix}: block {start} to {stop} is not aligned to chunks of {self.chunks}")
+                raise ValueError(f"{self.prefix}: block {start} to {stop} is not aligned to chunks of {self.chunks}")
         ranges = [range(a // c, -(-b // c)) for a, b, c in zip(start, stop, self.chunks, strict=True)]
         for index in product(*ranges):
             where = tuple(slice(i * c - a, (i + 1) * c - a) for i, c, a in zip(index, self.chunks, start, strict=True))
@@ -69,19 +67,19 @@ class HandoffArray:
     def _write_chunk(self, index: tuple[int, ...], values: NDArray[Any]) -> None:
         """Encode and store one chunk, filled up at the border."""
         if index not in self._missing:
-            raise ValueError(f"{self._prefix}: chunk {index} is written twice")
+            raise ValueError(f"{self.prefix}: chunk {index} is written twice")
         if values.shape != self.chunks:
             full = np.zeros(self.chunks, self.dtype)
             full[tuple(slice(size) for size in values.shape)] = values
             values = full
-        key = "/".join([f"{self._prefix}/c", *map(str, index)])
+        key = "/".join([f"{self.prefix}/c", *map(str, index)])
         self._writer._store(key, encode_chunk(values))
         self._missing.discard(index)
 
     def finish(self) -> None:
         """Prove that every chunk has been written."""
         if self._missing:
-            raise ValueError(f"{self._prefix}: {len(self._missing)} chunks of shape {self.chunks} were never written")
+            raise ValueError(f"{self.prefix}: {len(self._missing)} chunks of shape {self.chunks} were never written")
 
 
 class HandoffRows:
@@ -213,6 +211,16 @@ class HandoffWriter:
         entry.external_attr = 0o644 << 16
         with self._lock:
             self._zip.writestr(entry, data)
+
+    def discard(self, sample: str) -> None:
+        """Forget a sample that went wrong: what is stored of it already belongs to no sample."""
+        with self._lock:
+            self._attributes.pop(sample, None)
+            self._arrays = [array for array in self._arrays if not array.prefix.startswith(f"{sample}/")]
+
+    def samples(self) -> tuple[str, ...]:
+        """List the samples with arrays or attributes so far, sorted."""
+        return tuple(sorted(self._attributes))
 
     def _finish(self) -> None:
         """Prove that all arrays are complete, then write the groups."""

@@ -46,7 +46,8 @@ class StagedFile:
 class CheckedRow:
     """One row with its samples, and with what is wrong or odd about it.
 
-    ``not_read`` names a folder's files of other kinds; ``remarks`` are pairs of sample and text.
+    ``not_read`` names a folder's files of other kinds; ``remarks`` are pairs of sample and text;
+    ``members`` gives the path inside a folder or archive for every sample that comes from one, sound or not.
     """
 
     row: Row
@@ -55,6 +56,7 @@ class CheckedRow:
     faults: list[Fault] = field(default_factory=list)
     not_read: list[str] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)
+    members: dict[str, str] = field(default_factory=dict)
 
 
 def check_row(
@@ -92,6 +94,7 @@ def check_row(
     members = [sources[0].member for _, sources in expanded]
     checked.not_read = _files_not_read(files, members) if members[0] else []
     entries = {file.position: index_entries(file) for file in files}
+    checked.members = {sample: sources[0].member for sample, sources in expanded if sources[0].member}
     for sample, sources in expanded:
         with _warnings(sample, words, checked.remarks):
             spec, faults, remark = _settle(row, sample, sources, images, fallbacks)

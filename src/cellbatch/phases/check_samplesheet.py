@@ -11,7 +11,6 @@ from cellbatch.errors import InputError
 from cellbatch.io.samplesheet import PATH_COLUMNS, Fault, Row, list_faults, parse_samplesheet
 from cellbatch.phases.check_samples import CheckedRow, StagedFile, check_row
 from cellbatch.phases.settle_samples import Fallbacks
-from cellbatch.spec import SampleSpec
 
 NAMED_IN_A_REMARK = 5
 
@@ -91,8 +90,8 @@ def check_samplesheet(
     return CheckedSheet(rows, files, list(_left_out(rows)), remarks)
 
 
-def rerun_cells(row: CheckedRow, sample: SampleSpec | None = None) -> dict[str, str]:
-    """Cells of a samplesheet's row that segments a row, or one sample of it, again.
+def rerun_cells(row: CheckedRow, sample: str) -> dict[str, str]:
+    """Cells of a samplesheet's row that segments one sample of a row again.
 
     Paths are written in full, so that the sheet may lie anywhere. An image of a folder becomes a row of its own; one of
     an archive stands for its whole archive.
@@ -100,14 +99,15 @@ def rerun_cells(row: CheckedRow, sample: SampleSpec | None = None) -> dict[str, 
     Parameters
     ----------
     row : as it was checked
-    sample : one of its samples; None for the whole row
+    sample : name of one of its samples, or of the row
     """
     cells = dict(row.row.cells)
     for file in row.files:
         cells[file.column] = file.uri or file.path
-    if sample is not None and sample.sources[0].member and row.files[0].entries:
-        cells["sample"] = sample.sample
-        cells["image"] = str(PurePosixPath(cells["image"]) / sample.sources[0].member)
+    member = row.members.get(sample, "")
+    if member and row.files[0].entries:
+        cells["sample"] = sample
+        cells["image"] = str(PurePosixPath(cells["image"]) / member)
     return cells
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from cellbatch.io.tables import write_table
 from cellbatch.phases.cell_tables import CellFolders, TableOptions, write_cells
+from cellbatch.phases.failures import Failures, leave_out
 from cellbatch.phases.handoff_files import open_handoff
 from cellbatch.phases.inspect_sample import SamplePixels, inspect_sample, write_pictures
 from cellbatch.phases.label_files import write_sample_zarr
@@ -48,7 +49,14 @@ class MeasuredFiles:
         return CellFolders(self.cells, self.shapes, self.spatialdata)
 
 
-def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processes: int = 1) -> Timings:
+def measure_batch(
+    batch: Batch,
+    files: MeasuredFiles,
+    summary: Path,
+    *,
+    processes: int = 1,
+    failures: Failures | None = None,
+) -> Timings:
     """Write table and overlay of every sample, and one summary for the batch.
 
     Parameters
@@ -58,6 +66,8 @@ def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processe
         ``<sample>.thumbnail.jpg`` and, where it is large, ``<sample>.crop1.png`` to ``crop3.png``
     summary : Parquet file to write, one row per sample, with the thumbnails that the report may show
     processes : samples worked on at once
+    failures : takes the samples that go wrong; None stops at the first. With it, samples that earlier phases left out
+        are not missed
     """
     files.overlays.mkdir(parents=True, exist_ok=True)
     if files.zarr:
@@ -67,13 +77,17 @@ def measure_batch(batch: Batch, files: MeasuredFiles, summary: Path, *, processe
     work = partial(_measure_sample, batch=batch.batch, files=files)
     logger.info("measuring %d images of batch %s", len(batch.samples), batch.batch)
     rows, thumbnails = [], []
-    for sample, (row, thumbnail, seconds) in zip(
-        batch.samples, map_samples(work, batch.samples, processes), strict=True
-    ):
+    samples = batch.samples
+    if failures is not None:
+        labelled = open_handoff(files.labels).samples()
+        samples = tuple(sample for sample in samples if sample.sample in labelled)
+    for sample, (row, thumbnail, seconds) in map_samples(work, samples, processes, failures):
         rows.append(row)
         is_shown = len(rows) <= THUMBNAILS_PER_BATCH or row["verdict"] != "pass"
         thumbnails.append(thumbnail if is_shown else b"")
         timings.add(sample.sample, "measure", seconds, pixels=sample.shape[0] * sample.shape[1])
+    folders = (files.cells, files.overlays, files.zarr, files.shapes, files.spatialdata)
+    leave_out(failures, batch, None, *(folder for folder in folders if folder))
     table = summary_table(rows).assign(**{THUMBNAIL: thumbnails})
     write_table(table, summary, "parquet")
     return timings

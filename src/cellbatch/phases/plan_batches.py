@@ -26,6 +26,7 @@ from cellbatch.phases.plan_money import (
 )
 from cellbatch.phases.prepare_model import name_prepared
 from cellbatch.phases.records import BatchRecord, encode_record
+from cellbatch.phases.rerun_samplesheet import rerun_rows
 from cellbatch.phases.settle_samples import Fallbacks
 from cellbatch.planning.batches import cut_batches, name_batch, weigh
 from cellbatch.planning.machines import read_prices
@@ -125,6 +126,7 @@ def plan_batches(
         "files_not_read": [f"{row.row.sample}: {name}" for row in sheet.rows for name in row.not_read],
         "remarks": sheet.remarks,
         "left_out": [asdict(sample) for sample in sheet.left_out],
+        "rerun_rows": list(rerun_rows(sheet)) if keep_going else [],
         "model": {
             "name": manifest.name,
             "version": manifest.version,
@@ -145,7 +147,9 @@ def check_parameters(schema: Path, parameters: Mapping[str, Any]) -> dict[str, A
 
 
 def write_plan(batches: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], outdir: Path) -> None:
-    """Write ``batches.jsonl`` for the next processes, ``plan.json`` and ``plan.txt`` for people."""
+    """Write ``batches.jsonl`` and ``rerun_rows.jsonl`` for processes, ``plan.json`` and ``plan.txt`` for people."""
+    plan = dict(plan)
+    rows = "".join(json.dumps(row) + "\n" for row in plan.pop("rerun_rows"))
     outdir.mkdir(parents=True, exist_ok=True)
     # the record stays text on its way through Nextflow, which must neither read nor reorder it
     records = [{**batch, **{kind: encode_record(batch[kind]) for kind in ("record", "measured")}} for batch in batches]
@@ -153,6 +157,7 @@ def write_plan(batches: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], ou
     write_text(outdir / "batches.jsonl", "".join(lines))
     summaries = [{**batch["meta"], "samples": _names(batch["record"])} for batch in batches]
     write_text(outdir / "plan.json", json.dumps({**plan, "batch_list": summaries}, indent=1) + "\n")
+    write_text(outdir / "rerun_rows.jsonl", rows)
     write_text(outdir / "plan.txt", _plan_text(plan))
 
 

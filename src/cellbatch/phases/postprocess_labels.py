@@ -1,6 +1,7 @@
 """POSTPROCESS_LABELS: heads become labels at image resolution."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -16,9 +17,10 @@ from cellbatch.io.handoffs import HandoffWriter
 from cellbatch.io.label_store import LabelStore
 from cellbatch.io.labels import write_labels
 from cellbatch.io.models import read_manifest
-from cellbatch.phases.handoff_files import open_heads
+from cellbatch.phases.failures import Failures, leave_out, remove_empty
+from cellbatch.phases.handoff_files import open_heads, open_shard
 from cellbatch.phases.loaded_model import HEAD_NAMES
-from cellbatch.phases.samples import map_samples, sample_file
+from cellbatch.phases.samples import map_here, map_samples, sample_file
 from cellbatch.postprocessing.blocks import BlockOptions, Readable, label_by_blocks
 from cellbatch.postprocessing.matching import NucleusMatching, match_nuclei
 from cellbatch.postprocessing.numbering import close_gaps
@@ -124,6 +126,7 @@ def postprocess_labels(
     compartment: str = "both",
     overrides: Mapping[str, float | None] | None = None,
     processes: int = 1,
+    failures: Failures | None = None,
 ) -> Timings:
     """Write label images per sample, and all of them once more as one hand-off.
 
@@ -144,6 +147,8 @@ def postprocess_labels(
     compartment : ``both``, ``whole-cell`` or ``nuclear``
     overrides : see ``resolve_watershed``
     processes : small samples worked on at once, or threads of a large one
+    failures : takes the samples that go wrong, and leaves no hand-off if none is left; None stops at the first. With
+        it, samples that earlier phases left out are not missed
 
     Raises
     ------
@@ -157,14 +162,19 @@ def postprocess_labels(
     output.folder.mkdir(parents=True, exist_ok=True)
     logger.info("labelling %d images of batch %s", len(batch.samples), batch.batch)
     work = _Work(paths, options, output, processes)
-    small = [sample for sample in batch.samples if not work.is_large(sample)]
-    large = [sample for sample in batch.samples if work.is_large(sample)]
+    samples = batch.samples
+    if failures is not None:
+        inferred = {name for path in paths for name in open_shard(path).samples()}
+        samples = tuple(sample for sample in samples if sample.sample in inferred)
+    small = [sample for sample in samples if not work.is_large(sample)]
+    large = [sample for sample in samples if work.is_large(sample)]
     with HandoffWriter(output.handoff) as handoff:
-        for sample, made in zip(small, map_samples(work.label_small, small, processes), strict=True):
+        for sample, made in map_samples(work.label_small, small, processes, failures):
             _hand_over(handoff, sample, made, timings)
-        for sample in large:
-            # one after the other, in this process, because what they give stays on disk until it is written
-            list(map_samples(partial(work.label_large, handoff=handoff, timings=timings), [sample]))
+        # one after the other, in this process, because what they give stays on disk until it is written
+        deque(map_here(partial(work.label_large, handoff=handoff, timings=timings), large, failures), maxlen=0)
+        leave_out(failures, batch, handoff, output.folder)
+    remove_empty(output.handoff, handoff)
     logger.info("wrote the labels of %d images", len(batch.samples))
     return timings
 

@@ -11,8 +11,9 @@ import numpy as np
 from cellbatch.geometry.scale import model_shape
 from cellbatch.io.handoffs import HandoffWriter
 from cellbatch.io.models import read_manifest
+from cellbatch.phases.failures import Failures, leave_out, remove_empty
 from cellbatch.phases.pixels import write_pixels
-from cellbatch.phases.samples import map_samples
+from cellbatch.phases.samples import map_here, map_samples
 from cellbatch.phases.sources import SampleImage
 from cellbatch.phases.streamed_preprocessing import check_pixels, stream_sample
 from cellbatch.preprocessing.resize import resize_image
@@ -36,6 +37,7 @@ def preprocess_images(
     *,
     overrides: Mapping[str, float | None] | None = None,
     processes: int = 1,
+    failures: Failures | None = None,
 ) -> Timings:
     """Write the hand-off of one batch for the network.
 
@@ -47,6 +49,7 @@ def preprocess_images(
     output : the hand-off to write; see ``write_pixels``
     overrides : options that replace the manifest's; ``None`` values do not
     processes : samples worked on at once
+    failures : takes the samples that go wrong, and leaves no hand-off if none is left; None stops at the first
 
     Returns
     -------
@@ -61,15 +64,15 @@ def preprocess_images(
     small = [sample for sample in batch.samples if sample.shape[0] * sample.shape[1] <= IN_MEMORY_PX]
     large = [sample for sample in batch.samples if sample not in small]
     with HandoffWriter(output) as handoff:
-        for sample, (bins, statistics, missing, seconds) in zip(
-            small, map_samples(work, small, processes), strict=True
-        ):
+        for sample, (bins, statistics, missing, seconds) in map_samples(work, small, processes, failures):
             write_pixels(handoff, sample.sample, bins, statistics)
             handoff.write_attributes(sample.sample, {MISSING_CHUNKS: missing})
             timings.add(sample.sample, "preprocess", seconds, pixels=bins.shape[0] * bins.shape[1])
         stream = partial(_stream_sample, images=images, manifest=manifest, options=options, handoff=handoff)
-        for sample, (pixels, seconds) in zip(large, map_samples(stream, large), strict=True):
+        for sample, (pixels, seconds) in map_here(stream, large, failures):
             timings.add(sample.sample, "preprocess", seconds, pixels=pixels)
+        leave_out(failures, batch, handoff)
+    remove_empty(output, handoff)
     logger.info("wrote %s", output.name)
     return timings
 

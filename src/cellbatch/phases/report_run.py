@@ -6,7 +6,7 @@ import json
 import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ import pandas as pd
 from cellbatch.io.atomic import write_text
 from cellbatch.io.models import read_manifest
 from cellbatch.io.tables import read_table, write_table
+from cellbatch.phases.failures import read_failures
+from cellbatch.phases.rerun_samplesheet import find_undelivered, write_rerun
 from cellbatch.reporting.multiqc import write_report
 from cellbatch.reporting.sections import MAX_THUMBNAILS, RunFacts, build_sections
 from cellbatch.reporting.summary import THUMBNAIL, merge_summaries
@@ -29,13 +31,18 @@ LIBRARIES = ("imagecodecs", "multiqc", "numpy", "pandas", "pyarrow", "scipy", "t
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What REPORT_RUN reads: folders with one summary and timings file per batch, plan, model and settings."""
+    """What REPORT_RUN reads: folders with one summary and timings file per batch, plan, model and settings.
+
+    ``failed`` is a folder with lists of samples that went wrong, ``rows`` the rows that would run them again.
+    """
 
     summaries: Path
     timings: Path
     plan: Path
     model: Path
     config: Path
+    failed: Path | None = None
+    rows: Path | None = None
 
 
 def report_run(files: ReportFiles, launch: Mapping[str, Any], outdir: Path) -> None:
@@ -53,15 +60,20 @@ def report_run(files: ReportFiles, launch: Mapping[str, Any], outdir: Path) -> N
     manifest = read_manifest(files.model)
     plan = json.loads(files.plan.read_text(encoding="utf-8"))
     versions = _by_process([*launch["versions"], *_installed_versions()])
+    failures = read_failures(sorted(files.failed.rglob("*.jsonl"))) if files.failed else []
+    undelivered = find_undelivered(plan, failures, summary["sample"])
+    if files.rows:
+        write_rerun(undelivered, files.rows, outdir, plan["samples"])
     facts = RunFacts(
         summary=summary,
+        failed=tuple(asdict(failure) for failure in undelivered),
         timings=timings,
         thumbnails=_thumbnails(tables, summary),
         overlays={sample: f"../qc/{sample}.overlay.png" for sample in summary["sample"]},
         model=_model_facts(manifest),
         parameters={name: value for name, value in launch["parameters"].items() if value is not None},
         versions=versions,
-        plan={name: value for name, value in plan.items() if name != "batch_list"},
+        plan={name: value for name, value in plan.items() if name not in ("batch_list", "left_out")},
     )
     write_table(summary, outdir / "summary.csv", "csv")
     write_table(timings, outdir / "timings.csv", "csv")

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cellbatch.errors import CellbatchError, EngineError, InputError
+from cellbatch.phases.failures import Failures
 from cellbatch.phases.records import decode_record
 from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, Batch, SampleSpec
+
+logger = logging.getLogger(__name__)
+
+Work = Callable[[SampleSpec], Any]
+DIED = (
+    "the process that worked on it died, and died again when it had the sample to itself: for lack of memory, or in a "
+    "library that this file crashes; look at the file, or give the task more memory"
+)
 
 
 def read_batch(path: Path) -> Batch:
@@ -21,15 +32,17 @@ def read_batch(path: Path) -> Batch:
 
 
 def map_samples(
-    function: Callable[[SampleSpec], Any], samples: Iterable[SampleSpec], processes: int = 1
-) -> Iterator[Any]:
-    """Results of ``function`` for each sample, in order.
+    function: Work, samples: Iterable[SampleSpec], processes: int = 1, failures: Failures | None = None
+) -> Iterator[tuple[SampleSpec, Any]]:
+    """Give each sample with the result of ``function``, in order.
 
     Parameters
     ----------
     function : picklable; takes one sample
     samples : the batch's samples
     processes : used only when the batch is long enough to repay their start
+    failures : takes the samples that go wrong, which are then left out; None stops at the first. With it, every sample
+        is worked on in a worker process; one that kills its worker, or runs out of memory, is tried once more alone
 
     Raises
     ------
@@ -40,14 +53,16 @@ def map_samples(
     """
     samples = list(samples)
     guarded = partial(_run_one, function)
-    if processes < 2 or len(samples) < SAMPLES_WORTH_A_PROCESS:
-        yield from map(guarded, samples)
+    if failures is not None:
+        yield from _keep_going(guarded, samples, processes, failures)
         return
-    # a forked child of a process with threads may hang: start clean ones
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    if processes < 2 or len(samples) < SAMPLES_WORTH_A_PROCESS:
+        yield from zip(samples, map(guarded, samples), strict=True)
+        return
+    with _pool(processes) as pool:
         try:
-            yield from pool.map(guarded, samples, chunksize=max(1, min(16, len(samples) // (4 * processes))))
+            chunk = max(1, min(16, len(samples) // (4 * processes)))
+            yield from zip(samples, pool.map(guarded, samples, chunksize=chunk), strict=True)
         except BrokenProcessPool as error:
             raise EngineError(
                 f"a worker process died while samples {samples[0].sample} … {samples[-1].sample} were worked on, "
@@ -55,12 +70,93 @@ def map_samples(
             ) from error
 
 
+def map_here(
+    function: Work, samples: Iterable[SampleSpec], failures: Failures | None = None
+) -> Iterator[tuple[SampleSpec, Any]]:
+    """Give each sample with the result of ``function``, in this process, for work that cannot travel.
+
+    Parameters
+    ----------
+    function, samples, failures : as for ``map_samples``; a sample that kills this process takes its batch with it
+    """
+    guarded = partial(_run_one, function)
+    for sample in samples:
+        if failures is None:
+            yield sample, guarded(sample)
+            continue
+        try:
+            result = guarded(sample)
+        except Exception as error:  # the run keeps going: the reason travels to the report instead
+            failures.add(sample.sample, error)
+        else:
+            yield sample, result
+
+
 def sample_file(folder: Path, sample: SampleSpec, suffix: str) -> Path:
     """Path of one result of one sample, named as the contract says."""
     return folder / f"{sample.sample}.{suffix}"
 
 
-def _run_one(function: Callable[[SampleSpec], Any], sample: SampleSpec) -> Any:
+def _pool(processes: int) -> ProcessPoolExecutor:
+    # a forked child of a process with threads may hang: start clean ones
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("forkserver"))
+
+
+def _keep_going(
+    guarded: Work, samples: list[SampleSpec], processes: int, failures: Failures
+) -> Iterator[tuple[SampleSpec, Any]]:
+    """Work on every sample in a process that may die without taking others along."""
+    waiting = deque(samples)
+    while waiting:
+        flying: deque[tuple[SampleSpec, Future[Any]]] = deque()
+        with _pool(min(processes, len(waiting))) as pool:
+            while waiting or flying:
+                try:
+                    while waiting and len(flying) < 2 * processes:
+                        flying.append((waiting[0], pool.submit(guarded, waiting[0])))
+                        waiting.popleft()
+                    sample, future = flying[0]
+                    result = future.result()
+                except BrokenProcessPool:
+                    break
+                except Exception as error:
+                    flying.popleft()
+                    yield from _settle(guarded, sample, error, failures)
+                else:
+                    flying.popleft()
+                    yield sample, result
+        for sample, future in flying:
+            if future.done() and future.exception() is None:
+                yield sample, future.result()
+            else:
+                yield from _alone(guarded, sample, failures)
+
+
+def _settle(
+    guarded: Work, sample: SampleSpec, error: Exception, failures: Failures
+) -> Iterator[tuple[SampleSpec, Any]]:
+    """Try what may pass once more; note the rest."""
+    if isinstance(error, EngineError):
+        yield from _alone(guarded, sample, failures)
+    else:
+        failures.add(sample.sample, error)
+
+
+def _alone(guarded: Work, sample: SampleSpec, failures: Failures) -> Iterator[tuple[SampleSpec, Any]]:
+    """Work on one sample in a process of its own."""
+    logger.warning("sample %s: its process died or ran out of memory; it is tried once more alone", sample.sample)
+    with _pool(1) as pool:
+        try:
+            result = pool.submit(guarded, sample).result()
+        except BrokenProcessPool:
+            failures.add(sample.sample, EngineError(DIED))
+        except Exception as error:  # the run keeps going: the reason travels to the report instead
+            failures.add(sample.sample, error)
+        else:
+            yield sample, result
+
+
+def _run_one(function: Work, sample: SampleSpec) -> Any:
     """Call with the sample's name put in front of whatever goes wrong with its data."""
     try:
         return function(sample)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cellbatch.quality.verdict import VERDICTS
+from cellbatch.reporting.failed import table_of_failed
 from cellbatch.reporting.guide import section_of_citations, section_of_opening
 from cellbatch.reporting.html import Card, render_gallery, render_legend, render_tiles
 from cellbatch.reporting.overlays import MEMBRANE_RGB, NUCLEAR_OUTLINE_RGB, NUCLEAR_RGB, WHOLE_CELL_RGB
@@ -89,6 +90,7 @@ class RunFacts:
     parameters : the resolved set
     versions : tool → version, or process → tool → version
     plan : what was projected
+    failed : ``sample``, ``phase`` and ``reason`` of every sample that has no result
     """
 
     summary: pd.DataFrame
@@ -98,6 +100,7 @@ class RunFacts:
     model: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
+    failed: tuple[Mapping[str, str], ...] = ()
     plan: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -123,6 +126,7 @@ def build_sections(facts: RunFacts) -> dict[str, str]:
     is_local = known.get("place") == "local"
     shown = {name: value for name, value in known.items() if not (is_local and name.startswith(("gcp_", "container_")))}
     sections = [
+        facts.failed and make_section("failed", "Not segmented", "", "html", table_of_failed(facts.failed)),
         _glance(facts),
         _samples(facts.summary),
         _overlays(facts),

@@ -1,0 +1,157 @@
+"""Runs that keep going: what goes wrong is left out, named, and can be run again; nothing else is lost."""
+
+import csv
+import json
+import os
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from cellbatch.errors import EngineError, InputError
+from cellbatch.io.handoffs import HandoffReader, HandoffWriter
+from cellbatch.phases.check_run import check_run
+from cellbatch.phases.check_samplesheet import check_samplesheet
+from cellbatch.phases.failures import Failure, Failures, leave_out, read_failures
+from cellbatch.phases.rerun_samplesheet import find_undelivered, rerun_rows, write_rerun
+from cellbatch.phases.samples import map_here, map_samples
+from cellbatch.phases.settle_samples import Fallbacks
+from cellbatch.spec import Batch, SampleSpec
+
+NAMES = [f"s{index:02}" for index in range(20)]
+
+
+def samples(names: list[str]) -> list[SampleSpec]:
+    return [SampleSpec(name, (), (1, 1), 0.5, "0", "", (), "uint8") for name in names]
+
+
+def work(sample: SampleSpec) -> str:
+    """Crash, run out of memory, or find faults, as the sample's name says."""
+    if sample.sample == "s07":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if sample.sample == "s11":
+        raise InputError("is damaged; copy it again")
+    if sample.sample == "s12":
+        limit = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (2**33, limit))
+        np.ones(2**34, np.uint8)
+    if sample.sample == "s13":
+        raise IndexError("list index out of range")
+    return sample.sample.upper()
+
+
+def test_one_image_that_crashes_its_process_costs_itself_only() -> None:
+    crash = Failures("preprocess")
+    names = [name for name in NAMES if name not in ("s11", "s12", "s13")]
+    found = list(map_samples(work, samples(names), 2, crash))
+    assert [sample.sample for sample, _ in found] == [name for name in names if name != "s07"]
+    assert all(result == sample.sample.upper() for sample, result in found)
+    assert [failure.sample for failure in crash.found] == ["s07"]
+    assert "died again when it had the sample to itself" in crash.found[0].reason
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_every_kind_of_fault_is_left_out_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    failures = Failures("preprocess")
+    names = ["s10", "s11", "s12", "s13", "s14"]
+    assert [sample.sample for sample, _ in map_samples(work, samples(names), 2, failures)] == ["s10", "s14"]
+    reasons = {failure.sample: failure.reason for failure in failures.found}
+    assert reasons["s11"] == "is damaged; copy it again"
+    assert "out of memory" in reasons["s12"]
+    assert "a fault of cellbatch itself (IndexError" in reasons["s13"]
+    assert "Traceback" in caplog.text
+
+
+def test_without_it_the_first_fault_stops() -> None:
+    with pytest.raises(InputError, match="sample s11: is damaged"):
+        list(map_samples(work, samples(["s10", "s11", "s13"])))
+    many = [*NAMES[:11], *NAMES[14:]]
+    with pytest.raises(EngineError, match="a worker process died"):
+        list(map_samples(work, samples(many), 2))
+
+
+def test_a_large_sample_that_goes_wrong_is_no_part_of_the_handoff(tmp_path: Path) -> None:
+    failures = Failures("preprocess")
+    batch = Batch("b", tuple(samples(["a", "a.b", "c"])))
+    (tmp_path / "labels").mkdir()
+
+    with HandoffWriter(tmp_path / "h.zip") as handoff:
+
+        def write(sample: SampleSpec) -> None:
+            (tmp_path / "labels" / f"{sample.sample}.whole_cell.ome.tif").touch()
+            array = handoff.create(sample.sample, "bins", (4, 4), "uint8")
+            if sample.sample == "a":
+                raise ValueError("the second half is damaged")
+            array.write((0, 0), np.ones((4, 4), np.uint8))
+
+        assert [sample.sample for sample, _ in map_here(write, batch.samples, failures)] == ["a.b", "c"]
+        leave_out(failures, batch, handoff, tmp_path / "labels")
+    with HandoffReader(tmp_path / "h.zip") as reader:
+        assert reader.samples() == ("a.b", "c")
+    assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == [
+        "a.b.whole_cell.ome.tif",
+        "c.whole_cell.ome.tif",
+    ]
+    failures.write(tmp_path / "failed.jsonl")
+    assert read_failures([tmp_path / "failed.jsonl"]) == [Failure("a", "preprocess", "the second half is damaged")]
+
+
+def test_nothing_is_written_where_nothing_went_wrong(tmp_path: Path) -> None:
+    Failures("measure").write(tmp_path / "failed.jsonl")
+    write_rerun([], tmp_path / "absent.jsonl", tmp_path, 3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_rerun_samplesheet_runs_as_it_is(tmp_path: Path) -> None:
+    """Rows with faults, samples that failed in a task, and those whose whole batch was lost; all paths in full."""
+    images = tmp_path / "images"
+    folder = tmp_path / "data" / "plate"
+    folder.mkdir(parents=True)
+    for name in ("one", "two"):
+        tifffile.imwrite(folder / f"{name}.tif", np.ones((8, 9), np.uint8))
+    (folder / "bad.tif").write_bytes(b"nothing")
+    tifffile.imwrite(tmp_path / "data" / "x, y.tif", np.ones((8, 9), np.uint8))
+    sheet = tmp_path / "data" / "sheet.csv"
+    sheet.write_text('sample,image,image_mpp,donor\nplate,plate,0.5,7\nx,"x, y.tif",0.5,"a ""b"""\nlost,"x, y.tif",,\n')
+    entries = [[path.name, 1, 1] for path in sorted(folder.iterdir())]
+    staged = []
+    for position, path in enumerate((folder, tmp_path / "data" / "x, y.tif", tmp_path / "data" / "x, y.tif"), 1):
+        (images / str(position)).mkdir(parents=True)
+        (images / str(position) / path.name).symlink_to(path)
+        cell = {"column": "image", "path": path.name, "state": "staged", "position": position, "uri": str(path)}
+        staged.append({"files": [cell | ({"entries": entries} if position == 1 else {})]})
+    checked = check_samplesheet(sheet, staged, images, Fallbacks(), keep_going=True)
+    assert [out.sample for out in checked.left_out] == ["plate_bad", "lost"]
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in rerun_rows(checked)))
+    plan = {
+        "left_out": [vars(out) for out in checked.left_out],
+        "batch_list": [{"id": "b1", "samples": ["plate_one", "plate_two"]}, {"id": "b2", "samples": ["x"]}],
+    }
+    undelivered = find_undelivered(plan, [Failure("plate_two", "measure", "no disk")], ["plate_one"])
+    assert [(one.sample, one.phase) for one in undelivered] == [
+        ("plate_bad", "plan"),
+        ("lost", "plan"),
+        ("plate_two", "measure"),
+        ("x", "batch b2"),
+    ]
+    write_rerun(undelivered, rows, tmp_path, 3)
+    with (tmp_path / "rerun_samplesheet.csv").open(newline="") as stream:
+        found = {row["sample"]: row for row in csv.DictReader(stream)}
+    assert found["plate_bad"]["image"] == str(folder / "bad.tif")
+    assert found["plate_two"] == {
+        "sample": "plate_two",
+        "image": str(folder / "two.tif"),
+        "image_mpp": "0.5",
+        "donor": "7",
+    }
+    assert found["x"] == {"sample": "x", "image": str(tmp_path / "data/x, y.tif"), "image_mpp": "0.5", "donor": 'a "b"'}
+    assert set(found) == {"plate_bad", "plate_two", "x", "lost"}
+    text = (tmp_path / "failed.txt").read_text()
+    assert text.startswith("4 of 5 samples were NOT segmented")
+    assert "plate_two (measure): no disk" in text
+    with pytest.raises(InputError, match="4 of 5 samples were NOT segmented"):
+        check_run(tmp_path / "failed.txt")
