@@ -1,6 +1,6 @@
 """Time and memory of labelling large images block by block.
 
-Usage: python benchmarks/bench_blocks.py [--sizes 4096 16384] [--threads 1 2] [--core-px 1024]
+Usage: python benchmarks/bench_blocks.py [--sizes 4096 16384] [--threads 1 2] [--core-px 1536]
 
 The maps are made on demand from one small piece and the labels go to a file, so that the memory is the method's own.
 """
@@ -69,7 +69,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[4096, 16384])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--core-px", type=int, default=1024)
+    parser.add_argument("--core-px", type=int, default=BlockOptions.core_px)
     arguments = parser.parse_args()
     pieces = make_maps(TILE_PX)
     options = WatershedOptions(maxima_threshold=MAXIMA_THRESHOLD)
