@@ -1,8 +1,8 @@
 """How long work takes: measured, published or assumed, each constant with its source.
 
 Measured: the ``timings.csv`` of a plain run over 16 drawn images of 1024² px (``training/draw_tissue.py --count 16
---size 1024 --seed 3``) on two hyperthreads of a shared Intel Xeon, 22 November 2026. Published: the DeepCell Kiosk paper (Bannon et al., Nature Methods 18, 2021) and
-its supplement; Nextflow's issue 6846.
+--size 1024 --seed 3``) on two hyperthreads of a shared Intel Xeon, 22 November 2026.
+Published: the DeepCell Kiosk paper (Bannon et al., Nature Methods 18, 2021) and its supplement; Nextflow's issue 6846.
 """
 
 from dataclasses import dataclass, replace
