@@ -218,7 +218,8 @@ def _ome_metadata(attributes: Mapping[str, Any], name: str) -> tuple[Mapping[str
         version = str(metadata.get("version", "0.5"))
     else:
         metadata = attributes
-        first: Any = next(iter(attributes.get("multiscales") or [{}]), {})
+        scales = attributes.get("multiscales")
+        first: Any = scales[0] if isinstance(scales, list) and scales else {}
         version = str(first.get("version", "0.4")) if isinstance(first, Mapping) else "0.4"
     if version not in VERSIONS:
         raise InputError(f"{name}: is OME-Zarr {version}, expected {' or '.join(VERSIONS)}; convert it")
