@@ -1,6 +1,11 @@
 """POSTPROCESS_LABELS on maps that are made here."""
 
+import json
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,3 +163,27 @@ def test_a_pyramid_is_written_from_blocks(tmp_path, monkeypatch):
     assert [level.shape for level in levels] == [(2500, 100), (1250, 50), (625, 25)]
     assert_labels_equal(levels[2], levels[0][::4, ::4])
     assert levels[0].max() > 50
+
+
+def test_a_kill_leaves_no_half_written_file_with_a_final_name(heads, tmp_path):
+    """Killed while labels are written, at two moments after the first file is there."""
+    path, batch = heads
+    whole, _ = _run(heads, tmp_path / "whole")
+    record = tmp_path / "batch.json"
+    record.write_text(json.dumps(batch.to_json()), encoding="utf-8")
+    script = Path(__file__).resolve().parents[2] / "bin" / "postprocess_labels.py"
+    for number, delay_s in enumerate((0.0, 0.1)):
+        folder = tmp_path / f"killed{number}"
+        folder.mkdir()
+        command = [sys.executable, script, "--batch", record, "--heads", path, "--model", find_model("demo")]
+        command += ["--outdir", folder / "labels", "--handoff", folder / "b.labels.zip", "--timings", folder / "t.csv"]
+        task = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
+        while task.poll() is None and not any((folder / "labels").glob("*")):
+            time.sleep(0.002)
+        time.sleep(delay_s)
+        task.kill()
+        task.wait()
+        for file in (folder / "labels").glob("[!.]*"):
+            assert file.read_bytes() == (whole.folder / file.name).read_bytes(), file.name
+        if (folder / "b.labels.zip").exists():
+            assert (folder / "b.labels.zip").read_bytes() == whole.handoff.read_bytes()
