@@ -123,7 +123,9 @@ def test_pages_that_differ_behind_an_ome_header_are_refused(tmp_path: Path) -> N
         xml = OME.format(root="", x=48, c=2, data="<TiffData/>").encode()
         tif.write(np.zeros((64, 48), "uint16"), metadata=None, description=xml)
         tif.write(np.zeros((64, 48), "uint8"), metadata=None)
-    with pytest.raises(InputError, match=r"page 1 is .* of uint8, page 0 .* of uint16; expected equal pages"):
+    with pytest.raises(
+        InputError, match=r"page 1 is .* of uint8 in 8 bits .*, page 0 .* of uint16 .*; expected equal pages"
+    ):
         read_header(path)
 
 
@@ -228,4 +230,35 @@ def test_a_strip_that_claims_far_more_than_it_can_hold_is_refused(tmp_path: Path
         data[place : place + 4] = struct.pack("<I", 200_000)
     path.write_bytes(data)
     with pytest.raises(InputError, match="claims 80000000000 bytes in a strip or tile"):
+        read_header(path)
+
+
+def test_pages_that_are_coded_in_two_ways_are_refused(tmp_path: Path) -> None:
+    """Found by the fuzzer: readers that look at the first page only gave other pixels."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.ones((2, 64, 48), np.uint16), metadata={"axes": "CYX"}, ome=True)
+    with tifffile.TiffFile(path) as tif:
+        place = tif.pages[1].aspage().tags["BitsPerSample"].offset + 8
+    data = bytearray(path.read_bytes())
+    data[place : place + 2] = struct.pack("<H", 12)
+    path.write_bytes(data)
+    with pytest.raises(
+        InputError, match=r"page 1 is .* in 12 bits by NONE, page 0 .* in 16 bits by NONE; expected equal"
+    ):
+        read_header(path)
+
+
+def test_an_uncompressed_strip_that_is_too_short_is_refused(tmp_path: Path) -> None:
+    """Found by the fuzzer: its pixels would be filled up without a word."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.ones((24, 18), np.uint8), rowsperstrip=8, metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        place = tif.pages[0].tags["StripByteCounts"].valueoffset
+        size = tif.pages[0].tags["StripByteCounts"].dtype
+    # a gap between the strips, so that they are read one by one
+    data = bytearray(path.read_bytes())
+    width = {3: 2, 4: 4}[int(size)]
+    data[place + width : place + 2 * width] = (100).to_bytes(width, "little")
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="part 1 of page 0 has 100 bytes, expected 144"):
         read_header(path)

@@ -19,7 +19,7 @@ from cellbatch.io.piece_cache import PieceCache
 from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, refuse_channels_last
 from cellbatch.io.tiff_metadata import OmeImage, imagej_channel_names, page_channel_name, resolution_mpp
 from cellbatch.io.tiff_pages import PageReader, RawPlane, check_page, check_page_chain
-from cellbatch.io.tiff_segments import CACHE_BYTES, forced_bytes
+from cellbatch.io.tiff_segments import CACHE_BYTES, compression_name, forced_bytes
 from cellbatch.io.tiff_series import first_series, missing_planes
 from cellbatch.spec import ImageHeader, Window
 
@@ -155,12 +155,23 @@ def _pages(tif: tifffile.TiffFile, name: str, series: tifffile.TiffPageSeries) -
         pages.append(page)
     first = pages[0]
     for page in pages:
-        if (page.shaped, page.dtype, page.photometric) != (first.shaped, first.dtype, first.photometric):
+        if _kind_of(page) != _kind_of(first):
             raise InputError(
-                f"{name}: page {page.index} is {page.shaped[2:4]} px of {page.dtype}, page {first.index} "
-                f"{first.shaped[2:4]} px of {first.dtype}; expected equal pages: write it again"
+                f"{name}: page {page.index} is {_describe(page)}, page {first.index} {_describe(first)}; "
+                "expected equal pages: write it again"
             )
     return pages
+
+
+def _kind_of(page: tifffile.TiffPage) -> tuple[Any, ...]:
+    """List what all pages of one image share; readers that look at the first page only rely on it."""
+    coding = (page.bitspersample, page.compression, page.predictor, page.fillorder)
+    return (page.shaped, page.dtype, page.photometric, *coding)
+
+
+def _describe(page: tifffile.TiffPage) -> str:
+    """Size, type and coding of a page, for messages."""
+    return f"{page.shaped[2:4]} px of {page.dtype} in {page.bitspersample} bits by {compression_name(page)}"
 
 
 def _check_pages(name: str, pages: Sequence[Any], size: int) -> None:

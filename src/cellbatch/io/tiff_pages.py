@@ -126,6 +126,7 @@ def check_page(name: str, page: Any, size: int) -> None:
             f"expected {expected}; the file is damaged: write it again"
         )
     _refuse_bomb(name, page, rows * columns * depth * contiguous, counts)
+    _refuse_short_parts(name, page, counts)
     astray = ((counts > 0) | page.keyframe.is_final) & (offsets < HEADER_BYTES)
     if astray.any():
         raise InputError(
@@ -141,6 +142,27 @@ def check_page(name: str, page: Any, size: int) -> None:
         raise InputError(
             f"{name}: the file is cut short: page {page.index} needs {found} bytes, the file has {size}; "
             "copy or write it again"
+        )
+
+
+def _refuse_short_parts(name: str, page: Any, counts: NDArray[np.uint64]) -> None:
+    """Refuse uncompressed strips and tiles that are shorter than their pixels; the rest would read as anything."""
+    keyframe = page.keyframe
+    if keyframe.compression != 1 or keyframe.is_final or keyframe.dtype is None:
+        return
+    bits = keyframe.bitspersample
+    rows, columns = segment_shape(keyframe)
+    separate, depth, height, _, contiguous = keyframe.shaped
+    needed = np.full(len(counts), rows * (columns * contiguous * bits // 8), np.uint64)
+    if not keyframe.is_tiled and height % rows:
+        down = -(-height // rows)
+        needed[down - 1 :: down] = height % rows * (columns * contiguous * bits // 8)
+    short = (counts > 0) & (counts < needed)
+    if separate * depth and isinstance(bits, int) and short.any():
+        at = int(np.flatnonzero(short)[0])
+        raise InputError(
+            f"{name}: part {at} of page {page.index} has {int(counts[at])} bytes, expected {int(needed[at])}; "
+            "the file is damaged: copy or write it again"
         )
 
 
