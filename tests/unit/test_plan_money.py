@@ -141,11 +141,13 @@ def test_submission_limits_very_many_tasks():
     assert one.dollars < many.dollars
 
 
-def test_the_cheaper_way_is_chosen_with_a_reason():
+def test_both_ways_are_priced_and_only_the_built_one_is_run():
     setting = read_setting(GOOGLE, read_prices(TABLE))
     money = project_money([4 * 10**6], _samples(15), GOOGLE, setting)
-    assert money["phases"]["choice"] == "fused"
-    assert "split" in money["phases"]["why"]
+    assert money["phases"]["choice"] == "split"
+    assert "by the plan, fused:" in money["phases"]["why"]
+    with pytest.raises(ConfigError, match="not built yet"):
+        project_money([4 * 10**6], _samples(15), {**GOOGLE, "phases": "fused"}, setting)
     assert {(row["mode"], row["market"]) for row in money["estimates"]} == {
         (mode, market) for mode in ("split", "fused") for market in ("spot", "on_demand")
     }
