@@ -62,13 +62,14 @@ workflow {
         model_entries.toString().md5(),
         codeOf(projectDir, 'prepare_model'),
     )
-    // as text, which is the same however often it is prepared
-    ch_manifest = PREPARE_MODEL.out.manifest.map { manifest -> manifest.text.trim() }
+    // one model for all batches; its manifest as text, which is the same however often it is prepared
+    ch_prepared = PREPARE_MODEL.out.model.first()
+    ch_manifest = PREPARE_MODEL.out.manifest.map { manifest -> manifest.text.trim() }.first()
 
     PREPROCESS_IMAGES(ch_segmented, ch_manifest, codeOf(projectDir, 'preprocess_images'))
     // a large image is inferred by several tasks at once, and labelled when all its heads are there
     ch_shards = PREPROCESS_IMAGES.out.pixels.flatMap { meta, pixels -> (0..<meta.shards).collect { shard -> [meta, shard, pixels] } }
-    INFER_TILES(ch_shards, PREPARE_MODEL.out.model, codeOf(projectDir, 'infer_tiles'))
+    INFER_TILES(ch_shards, ch_prepared, codeOf(projectDir, 'infer_tiles'))
     ch_heads = INFER_TILES.out.heads
         .map { meta, heads -> [groupKey(meta, meta.shards), heads] }
         .groupTuple()
