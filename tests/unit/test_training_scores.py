@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
-from scores import Matches, count_matches, f1_at_iou
+from scores import Matches, count_matches, count_splits_and_merges, f1_at_iou
 
 
 def _squares(*corners: tuple[int, int], size: int = 10) -> np.ndarray:
@@ -53,3 +53,13 @@ def test_empty_images() -> None:
 def test_refuses_what_has_no_answer(shape: tuple[int, int], iou: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         count_matches(np.zeros((3, 3), int), np.zeros(shape, int), iou)
+
+
+def test_splits_and_merges_by_hand() -> None:
+    truth = _squares((0, 0), (20, 0), (20, 20))
+    labels = truth.copy()
+    labels[0:5, 0:10] = 11
+    assert count_splits_and_merges(truth, labels) == (1, 0)
+    assert count_splits_and_merges(labels, truth) == (0, 1)
+    assert count_splits_and_merges(truth, truth) == (0, 0)
+    assert count_splits_and_merges(truth, np.zeros_like(truth)) == (0, 0)
