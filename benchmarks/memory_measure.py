@@ -56,7 +56,7 @@ def main() -> None:
     survey = survey_labels(image)
     columns = columns_of(image)
     with tempfile.TemporaryDirectory() as folder:
-        with RowSpool(len(survey.labels), len(columns), Path(folder)) as spool:
+        with RowSpool(len(survey.labels), len(columns)) as spool:
             for block in measure_blocks(image, survey):
                 spool.write(block.rows, block.values)
             write_table_pieces(

@@ -11,12 +11,12 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
+from cellbatch.io.closing import Closing
 from cellbatch.io.images import is_supported, open_image
 from cellbatch.io.ome_zarr import ROOT_FILES, is_ome_zarr
 from cellbatch.io.reader import ImageReader, ReadOptions
@@ -26,7 +26,7 @@ IGNORED_FOLDERS = ("__MACOSX",)
 DRIVE = re.compile(r"^[A-Za-z]:")
 
 
-class MemberReader:
+class MemberReader(Closing):
     """An open member of an archive; its unpacked copy goes when it is closed."""
 
     def __init__(self, reader: ImageReader, copy: Path) -> None:
@@ -61,18 +61,8 @@ class MemberReader:
         self._reader.close()
         _remove(self._copy)
 
-    def __enter__(self) -> Self:
-        """Return the reader itself."""
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the reader."""
-        self.close()
-
-
-class ImageCollection:
+class ImageCollection(Closing):
     """A folder or zip archive of images, opened once for all of its members.
 
     Parameters
@@ -129,16 +119,6 @@ class ImageCollection:
         """Close the archive."""
         if self._zip is not None:
             self._zip.close()
-
-    def __enter__(self) -> Self:
-        """Return the collection itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the archive."""
-        self.close()
 
 
 def is_collection(path: Path) -> bool:

@@ -7,20 +7,20 @@ import zipfile
 import zlib
 from itertools import product
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
+from cellbatch.io.closing import Closing
 from cellbatch.io.handoff_format import ROOT, array_prefix, decode_chunk
 from cellbatch.io.piece_cache import PieceCache
 from cellbatch.spec import Window
 
 
-class HandoffReader:
+class HandoffReader(Closing):
     """Read a hand-off file; threads may share it.
 
     Parameters
@@ -151,13 +151,3 @@ class HandoffReader:
     def close(self) -> None:
         """Close the file."""
         self._zip.close()
-
-    def __enter__(self) -> Self:
-        """Return the reader itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self.close()

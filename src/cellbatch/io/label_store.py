@@ -7,17 +7,19 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from cellbatch.io.closing import Closing
+from cellbatch.io.scratch import write_at
+
 TILE = 256
 
 
-class LabelStore:
+class LabelStore(Closing):
     """A label image (Y, X) of uint32 on disk, read and written by rectangles; 0 where nothing was written.
 
     Memory stays at one tile whatever the size: a memory map would count as memory of the task as soon as it is
@@ -111,21 +113,9 @@ class LabelStore:
         if len(data) > room:
             offset, room = self._end, len(data)
             self._end += room
-        written = 0
-        while written < len(data):
-            written += os.pwrite(self._file.fileno(), data[written:], int(offset) + written)
+        write_at(self._file, data, int(offset))
         self._places[index] = offset, len(data), room
 
     def close(self) -> None:
         """Give the room back."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        """Return the store itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self.close()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
+from cellbatch.io.closing import Closing
 from cellbatch.spec import ImageHeader, Window
 
 NUMERIC_KINDS = "buif"
@@ -70,7 +71,7 @@ class ImageReader(Protocol):
         ...
 
 
-class BaseReader:
+class BaseReader(Closing):
     """Context manager and argument checks shared by the readers; a format adds ``_read`` and ``close``."""
 
     def __init__(self, name: str, header: ImageHeader) -> None:
@@ -139,19 +140,6 @@ class BaseReader:
     def _read(self, channel: int, window: Window, level: int) -> NDArray[Any]:
         """Pixels of a window that has been checked."""
         raise NotImplementedError
-
-    def close(self) -> None:
-        """Release the file; nothing to do for readers that hold none."""
-
-    def __enter__(self) -> Self:
-        """Return the reader itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the reader."""
-        self.close()
 
 
 def checked_header(name: str, header: ImageHeader) -> ImageHeader:

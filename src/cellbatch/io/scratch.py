@@ -7,13 +7,13 @@ import os
 import shutil
 import tempfile
 from contextlib import ExitStack
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellbatch.errors import EngineError
+from cellbatch.io.closing import Closing
 from cellbatch.spec import Window
 
 
@@ -46,7 +46,25 @@ def scratch_file(size: int) -> IO[bytes]:
     return file
 
 
-class ScratchPlanes:
+def write_at(file: IO[bytes], content: bytes | bytearray | NDArray[Any], offset: int) -> None:
+    """Write all bytes of a contiguous array or bytes object at a place; threads may share the file."""
+    data = memoryview(content) if isinstance(content, (bytes, bytearray)) else content.reshape(-1).view(np.uint8).data
+    while data:
+        count = os.pwrite(file.fileno(), data, offset)
+        data, offset = data[count:], offset + count
+
+
+def read_at(file: IO[bytes], values: NDArray[Any], offset: int) -> None:
+    """Fill a contiguous array from a place; threads may share the file."""
+    data = values.reshape(-1).view(np.uint8).data
+    while data:
+        count = os.preadv(file.fileno(), [data], offset)
+        if not count:
+            raise EOFError(f"a scratch file ends {len(data)} bytes early")
+        data, offset = data[count:], offset + count
+
+
+class ScratchPlanes(Closing):
     """Planes ``(C, Y, X)`` in a nameless file, written and read by rectangles; use as a context manager.
 
     It is read with positioned reads and not mapped: mapped pages would count as the task's memory.
@@ -74,50 +92,26 @@ class ScratchPlanes:
         if values.shape != window.shape:
             raise ValueError(f"pixels of shape {values.shape} for {window}")
         if window.x1 - window.x0 == self.shape[2]:
-            self._put(values, self._offset(channel, window.y0, 0))
+            write_at(self._file, values, self._offset(channel, window.y0, 0))
             return
         for row in range(window.y0, window.y1):
-            self._put(values[row - window.y0], self._offset(channel, row, window.x0))
+            write_at(self._file, values[row - window.y0], self._offset(channel, row, window.x0))
 
     def read(self, channel: int, window: Window | None = None) -> NDArray[Any]:
         """Pixels ``(Y, X)`` of one plane, whole or within ``window``."""
         box = window or Window(0, self.shape[1], 0, self.shape[2])
         result: NDArray[Any] = np.empty(box.shape, self.dtype)
         if box.x1 - box.x0 == self.shape[2]:
-            self._get(result, self._offset(channel, box.y0, 0))
+            read_at(self._file, result, self._offset(channel, box.y0, 0))
             return result
         for row in range(box.y0, box.y1):
-            self._get(result[row - box.y0], self._offset(channel, row, box.x0))
+            read_at(self._file, result[row - box.y0], self._offset(channel, row, box.x0))
         return result
 
     def _offset(self, channel: int, y: int, x: int) -> int:
         """Byte at which a pixel begins."""
         return ((channel * self.shape[1] + y) * self.shape[2] + x) * int(self.dtype.itemsize)
 
-    def _put(self, values: NDArray[Any], offset: int) -> None:
-        """Write an array at a place."""
-        data = values.reshape(-1).view(np.uint8).data
-        while data:
-            count = os.pwrite(self._file.fileno(), data, offset)
-            data, offset = data[count:], offset + count
-
-    def _get(self, values: NDArray[Any], offset: int) -> None:
-        """Fill an array from a place."""
-        data = values.reshape(-1).view(np.uint8).data
-        while data:
-            count = os.preadv(self._file.fileno(), [data], offset)
-            data, offset = data[count:], offset + count
-
     def close(self) -> None:
         """Give the disk back."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        """Return the planes themselves."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give the disk back."""
-        self.close()

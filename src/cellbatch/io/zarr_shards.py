@@ -14,13 +14,13 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from cellbatch.io.closing import Closing
 from cellbatch.spec import Window
 
 CHUNK = 512
@@ -29,7 +29,7 @@ _ABSENT = np.uint64(2**64 - 1)
 _POLYNOMIAL = 0x82F63B78
 
 
-class ShardedWriter:
+class ShardedWriter(Closing):
     """One array, (C, Y, X) or (Y, X), in one shard; chunks of 512 × 512 px; background takes no room.
 
     Parameters
@@ -108,16 +108,6 @@ class ShardedWriter:
         self._file.seek(self._end)
         self._file.write(index + crc32c(index).to_bytes(4, "little"))
         self._file.close()
-
-    def __enter__(self) -> Self:
-        """Return the writer itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the shard."""
-        self.close()
 
 
 def write_document(folder: Path, document: Mapping[str, Any]) -> None:

@@ -125,7 +125,7 @@ def write_cells(
     survey = survey_labels(measured)
     columns = columns_of(measured)
     is_cell = MEASURED_FIRST[0] in labels.names(sample.sample)
-    with RowSpool(len(survey.labels), len(columns), folders.cells) as spool:
+    with RowSpool(len(survey.labels), len(columns)) as spool:
         with ExitStack() as stack:
             writers = [
                 stack.enter_context(
