@@ -18,6 +18,7 @@ TILE_PX = 512
 FIELD_PX = 1024
 MPP = 0.5
 SMALLEST_LEVEL_PX = 2048
+COARSE = 0xFE00
 
 
 def draw_field() -> np.ndarray:
@@ -36,10 +37,11 @@ class Slide:
     ----------
     field : (C, Y, X) uint16; further channels repeat its own
     channels, shape : size of the slide, (Y, X)
+    fine : channels that keep all grey levels; those behind them keep few, so that they take little room
     """
 
-    def __init__(self, field: np.ndarray, channels: int, shape: tuple[int, int]) -> None:
-        self._field, self.channels, self.shape = field, channels, shape
+    def __init__(self, field: np.ndarray, channels: int, shape: tuple[int, int], fine: int) -> None:
+        self._field, self.channels, self.shape, self._fine = field, channels, shape, fine
 
     def tile(self, channel: int, y: int, x: int, step: int) -> np.ndarray:
         """Pixels of a tile that begins at (y, x) of the level that shows every ``step``-th pixel."""
@@ -48,7 +50,8 @@ class Slide:
             np.minimum(at % (2 * FIELD_PX), 2 * FIELD_PX - 1 - at % (2 * FIELD_PX)) for at in (rows, columns)
         )
         gain = 1 + ((rows // FIELD_PX)[:, None] * 7 + (columns // FIELD_PX)[None, :] * 5) % 11 / 16
-        return (self._field[channel % len(self._field)][np.ix_(down, across)] * gain).astype(np.uint16)
+        pixels = (self._field[channel % len(self._field)][np.ix_(down, across)] * gain).astype(np.uint16)
+        return pixels if channel < self._fine else pixels & np.uint16(COARSE)
 
     def tiles(self, step: int) -> Iterator[np.ndarray]:
         """All tiles of a level, channel after channel, in raster order."""
@@ -59,9 +62,9 @@ class Slide:
                     yield self.tile(channel, y, x, step)
 
 
-def write_slide(path: Path, shape: tuple[int, int], channels: int = 4, level: int = 1) -> None:
+def write_slide(path: Path, shape: tuple[int, int], channels: int = 4, fine: int = 4, level: int = 1) -> None:
     """Write the slide with its pyramid; ``level`` is zlib's."""
-    slide = Slide(draw_field(), channels, shape)
+    slide = Slide(draw_field(), channels, shape, fine)
     steps = [1]
     while max(shape) // steps[-1] > SMALLEST_LEVEL_PX:
         steps.append(2 * steps[-1])
@@ -96,8 +99,9 @@ def main() -> None:
     parser.add_argument("--side", type=int, required=True, help="width, and height unless given")
     parser.add_argument("--height", type=int)
     parser.add_argument("--channels", type=int, default=4)
+    parser.add_argument("--fine", type=int, default=4, help="channels with all their grey levels")
     options = parser.parse_args()
-    write_slide(options.path, (options.height or options.side, options.side), options.channels)
+    write_slide(options.path, (options.height or options.side, options.side), options.channels, options.fine)
     print(f"{options.path}: {options.path.stat().st_size / 1e6:.0f} MB")
 
 

@@ -1,5 +1,6 @@
 """Large images go block by block and shard by shard; what comes out is the same to the last byte."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,18 @@ import cellbatch.phases.sources
 import cellbatch.phases.streamed_preprocessing
 from cellbatch.errors import InputError
 from cellbatch.io.model_sources import describe_source
+from cellbatch.io.models import read_manifest
 from cellbatch.phases.handoff_files import open_heads
 from cellbatch.phases.infer_tiles import infer_batch
-from cellbatch.phases.loaded_model import InferenceOptions
+from cellbatch.phases.loaded_model import HEAD_NAMES, InferenceOptions
 from cellbatch.phases.model_shelves import find_model
+from cellbatch.phases.postprocess_labels import resolve_watershed
 from cellbatch.phases.prepare_model import prepare_model
 from cellbatch.phases.preprocess_images import preprocess_images
+from cellbatch.phases.segment_crop import segment_crop
 from cellbatch.planning.shards import Shard
-from cellbatch.spec import Batch, ImageSource, SampleSpec
+from cellbatch.postprocessing.watershed import deep_watershed
+from cellbatch.spec import Batch, ImageSource, SampleSpec, Window
 
 CHANNELS = 4
 
@@ -139,6 +144,20 @@ def test_heads_do_not_depend_on_the_shards(staged, pixels):
         assert whole["s1", names[0]].shape == (900, 150)
         for key, values in heads.items():
             np.testing.assert_array_equal(values, whole[key], strict=True)
+
+
+def test_a_crop_with_context_has_the_labels_of_the_whole(staged, pixels):
+    model, heads = staged.folder / "model", staged.folder / "b.0.heads.zip"
+    infer_batch(pixels, model, heads, InferenceOptions())
+    for name, options in resolve_watershed(read_manifest(model).selected("both"), {}).items():
+        whole = deep_watershed(
+            *(open_heads((heads,), "s1", f"{name}_{head}")[0:900, 0:150] for head in HEAD_NAMES), **asdict(options)
+        )
+        for window in (Window(400, 500, 20, 130), Window(0, 64, 0, 64)):
+            found = segment_crop(pixels, "s1", window, model, compartment=name.replace("_", "-"))[name]
+            expected = np.unique(np.append(whole[window.slices], 0), return_inverse=True)[1][:-1].reshape(found.shape)
+            assert expected.max() > 0
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_a_shard_that_dies_leaves_no_file(staged, pixels, monkeypatch):

@@ -8,7 +8,9 @@ import pytest
 from cellbatch.geometry.tiles import TileGrid
 from cellbatch.inference.blending import blend_tiles, extract_tile
 from cellbatch.inference.tile_rows import TilePredictor, blend_rows, read_band
+from cellbatch.inference.tile_window import blend_window
 from cellbatch.planning.shards import Shard, count_shards
+from cellbatch.spec import Window
 
 TILE = (16, 12)
 SHAPES = [(100, 61), (9, 50), (50, 7), (16, 12), (130, 12)]
@@ -103,3 +105,19 @@ def test_shards_partition_the_rows_of_tiles(pixels):
         image_rows = [grid.owned_rows(*rows) for rows in owned]
         assert [y0 for y0, _ in image_rows] == [0, *(y1 for _, y1 in image_rows[:-1])]
         assert image_rows[-1][1] == shape[0]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("tile_batch", [1, 4])
+@pytest.mark.parametrize("padding", ["constant", "reflect"])
+@pytest.mark.parametrize("fraction", [0.75, 0.3])
+def test_a_rectangle_has_the_heads_of_the_whole(shape, tile_batch, padding, fraction):
+    image, grid = draw(shape), TileGrid(shape, TILE, fraction)
+    parts = run(image, grid, (0, grid.counts[0]), tile_batch, padding)
+    whole = np.concatenate([part.pixels for part in parts])
+    rng = np.random.default_rng(5)
+    for _ in range(12):
+        (y0, y1), (x0, x1) = (sorted(rng.choice(size + 1, 2, replace=False).tolist()) for size in shape)
+        window = Window(y0, y1, x0, x1)
+        found = blend_window(window, lambda box: image[box.slices], TilePredictor(Network(), tile_batch), grid, padding)
+        np.testing.assert_array_equal(found, whole[window.slices], strict=True)

@@ -78,7 +78,7 @@ def overlap_window(overlap: int) -> Weights:
     return np.asarray(window / window.max())
 
 
-def _axis_weights(axis: TileAxis, position: int) -> Weights:
+def axis_weights(axis: TileAxis, position: int) -> Weights:
     """Weight of each px of the tile at `position`: 1 except where it overlaps a neighbour."""
     weights = np.ones(axis.tile)
     ramp = overlap_window(axis.overlap)
@@ -189,7 +189,7 @@ class Blender:
         if not (0 <= self._first < self._last <= rows.count and channels > 0):
             raise ValueError(f"no rows {tile_rows} of tiles with {channels} channels in a grid of {rows.count} rows")
         self._grid = grid
-        self._column_weights = [_axis_weights(columns, column) for column in range(columns.count)]
+        self._column_weights = [axis_weights(columns, column) for column in range(columns.count)]
         self._band = np.zeros((rows.tile, columns.padded_size, channels))
         self._row, self._column = self._first, 0
 
@@ -219,7 +219,7 @@ class Blender:
             raise ValueError(f"heads of more tiles than the rows {self._first} … {self._last} of the grid have")
         x0 = self._column * columns.stride
         part = self._band[:, x0 : x0 + columns.tile]
-        add_tile(tile, _axis_weights(rows, self._row), self._column_weights[self._column], part)
+        add_tile(tile, axis_weights(rows, self._row), self._column_weights[self._column], part)
         self._column += 1
         if self._column < columns.count:
             return None

@@ -16,7 +16,9 @@ Predict = Callable[[Pixels], Pixels]
 MOST_CONSTANTS = 64
 
 
-def read_band(grid: TileGrid, row: int, padding: str, read: Read) -> Pixels:
+def read_band(
+    grid: TileGrid, row: int, padding: str, read: Read, tile_columns: tuple[int, int] | None = None
+) -> Pixels:
     """Pixels that one row of tiles shows, padded as the tiles are.
 
     Parameters
@@ -25,20 +27,23 @@ def read_band(grid: TileGrid, row: int, padding: str, read: Read) -> Pixels:
     row : row of tiles
     padding : ``constant`` or ``reflect``, see ``TileGrid.source_indices``
     read : gives the pixels (y, x, C) of a rectangle of the image
+    tile_columns : columns of tiles (half-open) that are wanted; all by default
 
     Returns
     -------
     ndarray of float32, shape (tile height, padded width, C)
     """
     rows, columns = grid.axes
+    start, stop = tile_columns or (0, columns.count)
     down = rows.source_indices(row * rows.stride, row * rows.stride + rows.tile, padding)
-    across = columns.source_indices(0, columns.padded_size, padding)
-    inside = down[down != OUTSIDE]
-    if not len(inside):
-        return np.zeros((rows.tile, columns.padded_size, read(Window(0, 1, 0, 1)).shape[2]), np.float32)
-    first, last = int(inside.min()), int(inside.max()) + 1
-    pixels = read(Window(first, last, 0, columns.size))
-    band = pixels.take(np.where(down == OUTSIDE, 0, down - first), axis=0).take(across, axis=1)
+    across = columns.source_indices(start * columns.stride, (stop - 1) * columns.stride + columns.tile, padding)
+    inside, seen = down[down != OUTSIDE], across[across != OUTSIDE]
+    if not (len(inside) and len(seen)):
+        return np.zeros((rows.tile, len(across), read(Window(0, 1, 0, 1)).shape[2]), np.float32)
+    y0, x0 = int(inside.min()), int(seen.min())
+    pixels = read(Window(y0, int(inside.max()) + 1, x0, int(seen.max()) + 1))
+    band = pixels.take(np.where(down == OUTSIDE, 0, down - y0), axis=0)
+    band = band.take(np.where(across == OUTSIDE, 0, across - x0), axis=1)
     band[down == OUTSIDE] = 0
     band[:, across == OUTSIDE] = 0
     return band
@@ -60,15 +65,17 @@ class TilePredictor:
         self._predict, self._tile_batch = predict, tile_batch
         self._constants: dict[bytes, Pixels] = {}
 
-    def predict_band(self, band: Pixels, grid: TileGrid, row: int) -> Iterator[Pixels]:
-        """Heads (tile height, tile width, K) of a row of tiles, from left to right."""
+    def predict_band(
+        self, band: Pixels, grid: TileGrid, row: int, tile_columns: tuple[int, int] | None = None
+    ) -> Iterator[Pixels]:
+        """Heads (tile height, tile width, K) of a row of tiles, or of the columns that the band holds of it."""
         columns = grid.axes[1]
-        first = row * columns.count
-        column = 0
-        while column < columns.count:
-            place = (first + column) % self._tile_batch
-            group = range(column, min(column + self._tile_batch - place, columns.count))
-            yield from self._predict_group([_cut(band, grid, at) for at in group], place)
+        start, stop = tile_columns or (0, columns.count)
+        column = start
+        while column < stop:
+            place = (row * columns.count + column) % self._tile_batch
+            group = range(column, min(column + self._tile_batch - place, stop))
+            yield from self._predict_group([_cut(band, grid, at - start) for at in group], place)
             column = group.stop
 
     def _predict_group(self, tiles: list[Pixels], place: int) -> Iterator[Pixels]:

@@ -12,6 +12,7 @@ from cellbatch.geometry.tiles import TileGrid
 from cellbatch.inference.blending import FinishedRows
 from cellbatch.inference.engine import TILE_BATCH, WEIGHTS_FORM, Engine, EngineOptions, OutOfDeviceMemory, load_engine
 from cellbatch.inference.tile_rows import TilePredictor, blend_rows, read_band
+from cellbatch.inference.tile_window import blend_window
 from cellbatch.io.models import read_manifest, verify_weights
 from cellbatch.io.prefetch import read_ahead
 from cellbatch.reporting.timings import Timings
@@ -160,21 +161,48 @@ class LoadedModel:
         """
         grid = make_grid(shape, self.manifest)
         owned = owned or (0, grid.counts[0])
-        selected = self.manifest.selected(compartment)
-        channels = [getattr(selected[name], head) for name, head in self.head_names(compartment)]
-        wanted = [(self._output(one), one.channel) for one in channels]
-
-        def predict(tiles: np.ndarray) -> np.ndarray:
-            answer = self._predict(tiles)
-            return np.stack([answer[name][..., channel] for name, channel in wanted], axis=-1)
-
         padding = self.manifest.tile_padding
         rows = range(*grid.touching_rows(*owned))
         bands: Iterable[np.ndarray] = (read_band(grid, row, padding, read) for row in rows)
         if len(rows) > 1:
             bands = read_ahead(rows, lambda row: read_band(grid, row, padding, read), 1)
-        predictor = self._predictors.setdefault(compartment, TilePredictor(predict, self.tile_batch))
-        yield from blend_rows(bands, predictor, grid, owned)
+        yield from blend_rows(bands, self._predictor(compartment), grid, owned)
+
+    def infer_window(
+        self,
+        read: Callable[[Window], np.ndarray],
+        shape: tuple[int, int],
+        window: Window,
+        compartment: str = "both",
+    ) -> np.ndarray:
+        """Heads of a rectangle of an image, with the tiles of the whole image.
+
+        Parameters
+        ----------
+        read, shape, compartment : as in ``infer_rows``
+        window : the rectangle
+
+        Returns
+        -------
+        float32 (y, x, K)
+            with a channel for each of ``head_names``; equal to those of the whole image to the last bit
+        """
+        grid = make_grid(shape, self.manifest)
+        return blend_window(window, read, self._predictor(compartment), grid, self.manifest.tile_padding)
+
+    def _predictor(self, compartment: str) -> TilePredictor:
+        """Give the heads of a compartment, in the order of ``head_names``; constant tiles are remembered."""
+        if compartment not in self._predictors:
+            selected = self.manifest.selected(compartment)
+            channels = [getattr(selected[name], head) for name, head in self.head_names(compartment)]
+            wanted = [(self._output(one), one.channel) for one in channels]
+
+            def predict(tiles: np.ndarray) -> np.ndarray:
+                answer = self._predict(tiles)
+                return np.stack([answer[name][..., channel] for name, channel in wanted], axis=-1)
+
+            self._predictors[compartment] = TilePredictor(predict, self.tile_batch)
+        return self._predictors[compartment]
 
     def _predict(self, tiles: np.ndarray) -> Mapping[str, np.ndarray]:
         """Run the network, in parts where the device has no room for all tiles, and add up its time."""

@@ -90,7 +90,7 @@ class BlockReport:
     is_redone: bool
 
 
-class _Undecided(Exception):
+class Undecided(Exception):
     """An exact tie that hangs on the whole image."""
 
 
@@ -145,7 +145,7 @@ def label_by_blocks(
         return BlockReport(0, 0, (), False)
     try:
         report = work.run()
-    except _Undecided:
+    except Undecided:
         report = None
     can_redo = height * width <= blocks.whole_image_px
     if report and not (report.uncertified and can_redo):
@@ -176,8 +176,8 @@ class _Work:
         """Whether the whole range of the smoothed inner distance, rounded to float32, is below the threshold."""
         lowest, highest = np.float32(np.inf), np.float32(-np.inf)
         for core in self.grid.cores():
-            source = self.grid.extend(core, self._reach(self.options.maxima_smooth))
-            values = smooth(self._read("inner_distance", source), self.options.maxima_smooth)
+            source = self.grid.extend(core, _reach(self.options.maxima_smooth))
+            values = smooth(_read("inner_distance", self.inner_distance, source), self.options.maxima_smooth)
             y, x = core.y0 - source.y0, core.x0 - source.x0
             part = values[y : y + core.shape[0], x : x + core.shape[1]]
             lowest, highest = min(lowest, part.min()), max(highest, part.max())
@@ -212,41 +212,62 @@ class _Work:
         with ThreadPoolExecutor(self.blocks.threads) as pool:
             try:
                 yield from pool.map(label_one, self.grid.cores())
-            except _Undecided:
+            except Undecided:
                 pool.shutdown(cancel_futures=True)
                 raise
 
     def _label(self, core: Window) -> tuple[BlockLabels, bool]:
-        """Labels of a core with the narrowest halo that certifies it, and whether that is wider than the first."""
-        halo = self.blocks.halo_px
-        reach = max(self._reach(sigma) for sigma in (self.options.maxima_smooth, self.options.interior_smooth))
-        while True:
-            window = self.grid.extend(core, halo)
-            source = self.grid.extend(window, reach)
-            found = label_block(
-                self._read("inner_distance", source),
-                self._read("interior", source),
-                (source, window, core),
-                self.grid.shape,
-                self.options,
-            )
-            is_certain = found.unsure_px == 0 and found.undecided_px == 0
-            if is_certain or halo >= self.blocks.halo_cap_px or window.shape == self.grid.shape:
-                break
-            halo = min(2 * halo, self.blocks.halo_cap_px)
-        if found.undecided_px:
-            raise _Undecided
-        return found, halo > self.blocks.halo_px
+        """Labels of a core, and whether its halo had to be widened."""
+        return label_core((self.inner_distance, self.interior), core, self.grid, self.options, self.blocks)
 
-    def _read(self, name: str, window: Window) -> NDArray[np.float32]:
-        """Read a rectangle of a head."""
-        return checked_map(name, getattr(self, name)[window.slices])
 
-    @staticmethod
-    def _reach(sigma: float) -> int:
-        """How far a Gaussian looks, in px."""
-        weights = gaussian_weights(sigma)
-        return 0 if weights is None else len(weights) - 1
+def label_core(
+    maps: tuple[Readable, Readable], core: Window, grid: BlockGrid, options: KernelOptions, blocks: BlockOptions
+) -> tuple[BlockLabels, bool]:
+    """Labels of a core with the narrowest halo that certifies it.
+
+    Parameters
+    ----------
+    maps : inner distance and interior, read around the core
+    core : rectangle of the image
+    grid : of the image
+    options, blocks : of the kernels; how wide the halo may become
+
+    Returns
+    -------
+    labels : of the core, with the pixels that the widest halo leaves in doubt
+    is_widened : whether the halo is wider than the first
+
+    Raises
+    ------
+    Undecided
+        If a label hangs on exact ties.
+    """
+    halo = blocks.halo_px
+    reach = max(_reach(sigma) for sigma in (options.maxima_smooth, options.interior_smooth))
+    while True:
+        window = grid.extend(core, halo)
+        source = grid.extend(window, reach)
+        read = (_read(name, one, source) for name, one in zip(("inner_distance", "interior"), maps, strict=True))
+        found = label_block(*read, (source, window, core), grid.shape, options)
+        is_certain = found.unsure_px == 0 and found.undecided_px == 0
+        if is_certain or halo >= blocks.halo_cap_px or window.shape == grid.shape:
+            break
+        halo = min(2 * halo, blocks.halo_cap_px)
+    if found.undecided_px:
+        raise Undecided
+    return found, halo > blocks.halo_px
+
+
+def _read(name: str, source: Readable, window: Window) -> NDArray[np.float32]:
+    """Read a rectangle of a head."""
+    return checked_map(name, source[window.slices])
+
+
+def _reach(sigma: float) -> int:
+    """How far a Gaussian looks, in px."""
+    weights = gaussian_weights(sigma)
+    return 0 if weights is None else len(weights) - 1
 
 
 class _LabelOne(Protocol):

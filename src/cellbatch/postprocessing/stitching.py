@@ -1,16 +1,23 @@
 """One numbering for labels that were found block by block."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from cellbatch._native.watershed import OBJECT, BlockLabels
-from cellbatch.geometry.blocks import BlockGrid
 from cellbatch.spec import Window
 
 _NO_KEY = -1
+
+
+class Cores(Protocol):
+    """What is cut into cores."""
+
+    def cores(self) -> Iterable[Window]:
+        """All cores, which partition it."""
 
 
 class Stitching:
@@ -35,7 +42,7 @@ class Stitching:
         if self._count > np.iinfo(np.uint32).max:
             raise ValueError("more pieces of objects than 32-bit labels can number")
 
-    def finish(self, grid: BlockGrid, small_objects: float, holes: float) -> None:
+    def finish(self, grid: Cores, small_objects: float, holes: float) -> None:
         """Give the final numbers."""
         pieces = np.concatenate(self._pieces)
         self._pieces = []

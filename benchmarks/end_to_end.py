@@ -1,0 +1,82 @@
+"""The whole pipeline on drawn slides of rising size: peak memory and processor time per pixel of every task.
+
+python benchmarks/end_to_end.py --outdir end_to_end --sides 4096,8192,16384
+
+Nextflow's own trace is read, so the report and the plan are counted, too, and the engine is not.
+"""
+
+import argparse
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MB = 1e6
+HEADER = f"{'side_px':>8} {'task':<20}{'tasks':>6}{'peak_mb':>9}{'asked_mb':>9}{'cpu_ns_px':>11}{'sum_s':>9}"
+
+
+def draw(slide: Path, side: int, channels: int, fine: int) -> None:
+    """Draw a slide unless it lies there."""
+    if not slide.exists():
+        slide.parent.mkdir(parents=True, exist_ok=True)
+        maker = ROOT / "benchmarks" / "make_slide.py"
+        sizes = ["--side", str(side), "--channels", str(channels), "--fine", str(fine)]
+        subprocess.run([sys.executable, str(maker), str(slide), *sizes], check=True)
+
+
+def run(folder: Path, slide: Path, options: Sequence[str]) -> float:
+    """Run the pipeline on one slide; its wall time in seconds."""
+    sheet = folder / "sheet.csv"
+    sheet.write_text(f"sample,image,nuclear_channel,membrane_channel\nslide,{slide},DAPI,CD45\n", encoding="utf-8")
+    command = ["nextflow", "-log", str(folder / "nextflow.log"), "run", str(ROOT / "main.nf"), "--input", str(sheet)]
+    command += ["--outdir", str(folder / "results"), "-work-dir", str(folder / "work"), *options]
+    environment = {**os.environ, "NXF_ANSI_LOG": "false"}
+    start = time.perf_counter()
+    subprocess.run(command, cwd=folder, env=environment, check=True)
+    return time.perf_counter() - start
+
+
+def table(trace: Path, side: int) -> list[str]:
+    """Give a line per process, from the trace of a run."""
+    tasks = defaultdict(list)
+    for row in csv.DictReader(trace.read_text(encoding="utf-8").splitlines(), delimiter="\t"):
+        tasks[row["process"]].append(row)
+    lines = []
+    for process, rows in tasks.items():
+        peak, asked = (max(float(row[name]) for row in rows) / MB for name in ("peak_rss", "memory"))
+        seconds = [float(row["realtime"]) / 1000 for row in rows]
+        cpu_s = sum(float(row["%cpu"]) / 100 * wall for row, wall in zip(rows, seconds, strict=True))
+        ns = cpu_s * 1e9 / side**2
+        lines.append(f"{side:>8} {process:<20}{len(rows):>6}{peak:>9.0f}{asked:>9.0f}{ns:>11.1f}{sum(seconds):>9.1f}")
+    return lines
+
+
+def main() -> None:
+    """Print a row per side and process."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--outdir", type=Path, required=True)
+    parser.add_argument("--sides", default="4096,8192")
+    parser.add_argument("--channels", type=int, default=4)
+    parser.add_argument("--fine", type=int, default=4, help="channels with all their grey levels")
+    parser.add_argument("--keep", action="store_true", help="keep the work folder of each run")
+    options, rest = parser.parse_known_args()
+    for side in map(int, options.sides.split(",")):
+        folder = (options.outdir / str(side)).resolve()
+        slide = folder / "slide.ome.tif"
+        draw(slide, side, options.channels, options.fine)
+        wall = run(folder, slide, rest)
+        print(HEADER)
+        print(*table(folder / "results" / "pipeline_info" / "execution_trace.txt", side), sep="\n")
+        print(f"{side:>8} {wall:.0f} s from start to end; the slide has {slide.stat().st_size / MB:.0f} MB", flush=True)
+        if not options.keep:
+            shutil.rmtree(folder / "work")
+
+
+if __name__ == "__main__":
+    main()
