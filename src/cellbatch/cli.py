@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cellbatch import __version__
-from cellbatch.errors import EXIT_BUG, CellbatchError, ConfigError
+from cellbatch.errors import EXIT_BUG, CellbatchError, ConfigError, EngineError, explain_system_error
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -50,7 +50,12 @@ def run(task: Callable[[], object], *, level: str = "INFO") -> int:
     except CellbatchError as error:
         sys.stderr.write(f"ERROR: {error}\n")
         return error.exit_code
-    except Exception:  # the last door: whatever arrives here is a bug of ours and is shown whole
-        sys.stderr.write(traceback.format_exc())
-        return EXIT_BUG
+    except MemoryError:
+        sys.stderr.write("ERROR: out of memory; the task can be tried again with more\n")
+        return EngineError.exit_code
+    except Exception as error:
+        meant = explain_system_error(error) if isinstance(error, OSError) else None
+        # the last door: whatever else arrives here is a bug of ours and is shown whole
+        sys.stderr.write(f"ERROR: {meant}\n" if meant else traceback.format_exc())
+        return meant.exit_code if meant else EXIT_BUG
     return 0

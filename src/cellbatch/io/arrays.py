@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
-from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, refuse_channels_last
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, let_pass, refuse_channels_last
 from cellbatch.io.scratch import scratch_file
 from cellbatch.io.tiff_metadata import plausible_mpp
 from cellbatch.spec import ImageHeader, Window
@@ -121,6 +121,7 @@ def open_npy(path: Path, name: str, options: ReadOptions) -> NpyReader:
     except MemoryError:
         raise
     except Exception as error:
+        let_pass(name, error)
         # A damaged header surfaces as an error of NumPy, of the tokenizer or of the system.
         raise InputError(f"{name}: cannot be read as NumPy file ({error}); save it again with numpy.save") from error
     return NpyReader(name, _header(name, layout, "npy"), path, layout)
@@ -153,6 +154,7 @@ def open_npz(path: Path, name: str, options: ReadOptions) -> NpzReader:
     except (InputError, MemoryError):
         raise
     except Exception as error:
+        let_pass(name, error)
         # Damage surfaces as an error of NumPy, of the zip reader or of the decompressor.
         raise InputError(f"{name}: cannot be read as NPZ ({error}); save it again with numpy.savez") from error
     if axes:

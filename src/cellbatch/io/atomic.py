@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cellbatch.errors import InputError
+
+# how a system refuses to write
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @contextmanager
@@ -32,6 +36,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     ------
     InputError
         if the folder of ``path`` does not exist
+    OSError
+        if the system refuses to write; it names ``path``
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -40,8 +46,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         _remove(temporary)
+        if isinstance(error, Exception):
+            _name_file(error, temporary, path)
         raise
 
 
@@ -56,9 +64,28 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def _name_file(error: Exception, temporary: Path, path: Path) -> None:
+    """Put the final name into a refusal of the system to write: it mostly names no file, or the temporary one.
+
+    Raises
+    ------
+    OSError
+        in place of what a library made of a full disk
+    """
+    if isinstance(error, OSError):
+        if error.filename is None and error.errno in REFUSALS:
+            error.filename = str(path)
+        elif str(error.filename) == str(temporary):
+            error.filename, error.filename2 = str(path), None
+    elif any(os.strerror(number) in str(error) for number in REFUSALS):
+        number = next(number for number in REFUSALS if os.strerror(number) in str(error))
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
 def _remove(path: Path) -> None:
     """Delete a file or folder if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

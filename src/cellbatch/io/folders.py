@@ -248,6 +248,9 @@ def _unpack(archive: zipfile.ZipFile, parts: Mapping[str, zipfile.ZipInfo], targ
         try:
             with archive.open(entry) as source, place.open("wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
+        except OSError as error:
+            error.filename = f"{target.parent} (to unpack {label})"
+            raise
         except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
             raise InputError(f"{label}: cannot be unpacked ({error}); pack the archive again") from error
 

@@ -139,7 +139,11 @@ class HandoffWriter:
         """Create the file under a temporary name."""
         self._atomic: AbstractContextManager[Path] = atomic_path(self._path)
         temporary = self._atomic.__enter__()
-        self._zip = zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True)
+        try:
+            self._zip = zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True)
+        except BaseException as failure:
+            self._atomic.__exit__(type(failure), failure, failure.__traceback__)
+            raise
         return self
 
     def __exit__(

@@ -82,12 +82,13 @@ def open_image(path: Path, options: ReadOptions | None = None, name: str | None 
     ------
     InputError
         if the file is absent, damaged, cut short, or of a kind that is not read; the message says what to do
+    OSError
+        if the system does not let it be read
     """
     path = Path(path)
     label = name or str(path)
     chosen = options or ReadOptions()
-    if not path.exists():
-        raise InputError(f"{label}: no such file; correct the path in the samplesheet")
+    _check_there(path, label)
     if path.is_dir():
         if not is_ome_zarr(path):
             raise InputError(f"{label}: is a folder that is no OME-Zarr; give an image file, or a folder of images")
@@ -100,6 +101,11 @@ def open_image(path: Path, options: ReadOptions | None = None, name: str | None 
         )
     if path.stat().st_size == 0:
         raise InputError(f"{label}: the file is empty; copy it again")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        error.filename = label
+        raise
     reader = opener(path, label, chosen)
     if reader.header.forced_bytes > REMARKED_BYTES:
         logger.warning(
@@ -109,3 +115,14 @@ def open_image(path: Path, options: ReadOptions | None = None, name: str | None 
             reader.header.forced_bytes / 1e6,
         )
     return reader
+
+
+def _check_there(path: Path, label: str) -> None:
+    """Refuse a path without a file; a staged one whose target went away since is named by its target."""
+    if path.exists():
+        return
+    if path.is_symlink():
+        raise InputError(
+            f"{label}: the file {path.readlink()} is not there any more; bring it back and run again with -resume"
+        )
+    raise InputError(f"{label}: no such file; correct the path in the samplesheet")

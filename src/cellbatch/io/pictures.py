@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cellbatch.errors import InputError
-from cellbatch.io.reader import BaseReader, ReadOptions, checked_header
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, let_pass
 from cellbatch.spec import ImageHeader, Window
 
 GREY_MODES = {"L": "uint8", "I;16": "uint16", "I;16B": "uint16", "I;16L": "uint16", "I": "int32", "F": "float32"}
@@ -54,6 +54,7 @@ def open_picture(path: Path, name: str, options: ReadOptions) -> ArrayReader:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise InputError(f"{name}: is too large a picture ({error}); convert it to OME-TIFF") from error
     except (OSError, ValueError, SyntaxError) as error:
+        let_pass(name, error)
         raise InputError(f"{name}: cannot be read as PNG or JPEG ({error}); write it again") from error
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cellbatch.errors import InputError
+from cellbatch.errors import EngineError, InputError, explain_system_error
 from cellbatch.io.closing import Closing
 from cellbatch.spec import ImageHeader, Window
 
@@ -161,6 +161,19 @@ def checked_header(name: str, header: ImageHeader) -> ImageHeader:
             "convert the image (complex data: take the magnitude)"
         )
     return header
+
+
+def let_pass(name: str, error: Exception) -> None:
+    """Raise a fault of disk or network again: it must not be told as damage of the file.
+
+    Raises
+    ------
+    OSError
+        if it is one; it names the file
+    """
+    if isinstance(error, OSError) and isinstance(explain_system_error(error), EngineError):
+        error.filename = name
+        raise error
 
 
 def refuse_channels_last(name: str, shape: tuple[int, ...]) -> None:

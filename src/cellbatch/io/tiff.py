@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
 from cellbatch.io.piece_cache import PieceCache
-from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, refuse_channels_last
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, let_pass, refuse_channels_last
 from cellbatch.io.tiff_metadata import OmeImage, imagej_channel_names, page_channel_name, resolution_mpp
 from cellbatch.io.tiff_pages import PageReader, RawPlane, check_page, check_page_chain
 from cellbatch.io.tiff_segments import CACHE_BYTES, compression_name, forced_bytes
@@ -99,6 +99,7 @@ def open_tiff(path: Path, name: str, options: ReadOptions) -> TiffReader:
         except (InputError, MemoryError):
             raise
         except (tifffile.TiffFileError, OSError) as error:
+            let_pass(name, error)
             raise InputError(f"{name}: cannot be read as TIFF ({error}); write it again or convert it") from error
         except Exception as error:
             # Damaged tags surface anywhere in the parser, as errors of any kind.

@@ -24,10 +24,16 @@ def read_bytes(descriptor: int, offset: int, size: int, name: str) -> bytes:
     ------
     InputError
         if the file ends before them
+    OSError
+        if the system cannot read them; it names the file
     """
     parts = []
     while size > 0:
-        part = os.pread(descriptor, min(size, 1 << 30), offset)
+        try:
+            part = os.pread(descriptor, min(size, 1 << 30), offset)
+        except OSError as error:
+            error.filename = name
+            raise
         if not part:
             raise InputError(f"{name}: the file ends at byte {offset}, {size} bytes too early; copy it again")
         parts.append(part)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from cellbatch.errors import InputError
+from cellbatch.errors import CellbatchError, ConfigError, InputError, explain_system_error
 from cellbatch.io.file_names import check_file_name
 from cellbatch.io.folders import is_collection
 from cellbatch.io.samplesheet import Fault, Row
@@ -86,8 +86,9 @@ def check_row(
     words = {str(staged_path(images, file.position)): file.path for file in files}
     try:
         expanded = list(_expand(row, files, images))
-    except InputError as error:
-        checked.faults.append(Fault(row.number, files[0].column, _in_users_words(str(error), words), row.sample))
+    except (InputError, OSError) as error:
+        text = _in_users_words(str(_fault_of(error)), words)
+        checked.faults.append(Fault(row.number, files[0].column, text, row.sample))
         return checked
     if "image_mpp" in faulty:
         row = replace(row, image_mpp=None)
@@ -121,8 +122,8 @@ def _settle(
         try:
             with open_source(images, source) as reader:
                 headers[source.role] = reader.header
-        except InputError as error:
-            faults.append((COLUMN_OF[source.role], str(error)))
+        except (InputError, OSError) as error:
+            faults.append((COLUMN_OF[source.role], str(_fault_of(error))))
     if faults:
         return None, faults, ""
     settled, faults = settle_sample(row, headers, fallbacks)
@@ -152,6 +153,14 @@ def _settle(
     except InputError as error:
         return None, [(COLUMN_OF[sources[0].role], str(error))], ""
     return spec, [], settled.remark
+
+
+def _fault_of(error: InputError | OSError) -> CellbatchError:
+    """Error of one row; what concerns the whole task, as a full disk does, is raised again."""
+    meant = explain_system_error(error) if isinstance(error, OSError) else error
+    if not isinstance(meant, InputError | ConfigError):
+        raise error
+    return meant
 
 
 def _refuse_lost_chunks(sample: SampleSpec, images: Path, headers: Mapping[str, ImageHeader]) -> None:

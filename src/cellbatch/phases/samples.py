@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cellbatch.errors import CellbatchError, EngineError, InputError
+from cellbatch.errors import CellbatchError, EngineError, InputError, explain_system_error
 from cellbatch.phases.failures import Failures
 from cellbatch.phases.records import decode_record
 from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, Batch, SampleSpec
@@ -166,3 +166,8 @@ def _run_one(function: Work, sample: SampleSpec) -> Any:
         raise InputError(f"sample {sample.sample}: {error}") from error
     except MemoryError as error:
         raise EngineError(f"sample {sample.sample}: out of memory; the task can be tried again with more") from error
+    except OSError as error:
+        meant = explain_system_error(error)
+        if meant is None:
+            raise
+        raise type(meant)(f"sample {sample.sample}: {meant}") from error
