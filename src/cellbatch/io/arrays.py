@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import zipfile
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
-from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, let_pass, refuse_channels_last
+from cellbatch.io.reader import NUMERIC_KINDS, BaseReader, ReadOptions, checked_header, let_pass, refuse_channels_last
 from cellbatch.io.scratch import scratch_file
 from cellbatch.io.tiff_metadata import plausible_mpp
 from cellbatch.spec import ImageHeader, Window
 
 IMAGE_KEYS = ("image", "arr_0", "X")
 COPY_BYTES = 1 << 20
+LONGEST_HEADER = 1 << 16
+LARGEST_NOTE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -140,17 +143,16 @@ def open_npz(path: Path, name: str, options: ReadOptions) -> NpzReader:
     """
     del options
     try:
-        # NumPy leaves a damaged archive open unless it is given an open file
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            keys = list(archive.files)
+        with zipfile.ZipFile(path) as archive:
+            keys = [one.removesuffix(".npy") for one in archive.namelist() if one.endswith(".npy")]
             key = next((key for key in IMAGE_KEYS if key in keys), keys[0] if len(keys) == 1 else "")
             if not key:
                 raise InputError(f"{name}: holds the arrays {keys}, expected one named 'image'")
-            labels = [str(value) for value in archive["channel_names"]] if "channel_names" in keys else []
-            mpp = float(archive["image_mpp"]) if "image_mpp" in keys else None
-            axes = str(archive["axes"]).upper() if "axes" in keys else ""
-        with zipfile.ZipFile(path) as files, files.open(f"{key}.npy") as file:
-            layout = _read_layout(file)
+            labels = [str(value) for value in _read_note(archive, "channel_names")] if "channel_names" in keys else []
+            mpp = float(_read_note(archive, "image_mpp").item()) if "image_mpp" in keys else None
+            axes = str(_read_note(archive, "axes").item()).upper() if "axes" in keys else ""
+            with archive.open(f"{key}.npy") as file:
+                layout = _read_layout(file)
     except (InputError, MemoryError):
         raise
     except Exception as error:
@@ -166,15 +168,34 @@ def open_npz(path: Path, name: str, options: ReadOptions) -> NpzReader:
 
 
 def _read_layout(file: IO[bytes]) -> _Layout:
-    """Read the header of an array."""
+    """Read the header of an array; one that claims to be longer than any would fill the memory."""
     version = np.lib.format.read_magic(file)
+    start = file.tell()
+    length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
+    if length > LONGEST_HEADER:
+        raise ValueError(f"its header claims {length} bytes")
+    file.seek(start)
     if version == (1, 0):
         shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
     else:
         shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects, expected numbers")
+    if dtype.kind not in NUMERIC_KINDS + "cU":
+        raise ValueError(f"its values are of type {dtype}, expected numbers")
     return _Layout(tuple(shape), is_fortran, dtype, file.tell(), tuple(range(len(shape))))
+
+
+def _read_note(archive: zipfile.ZipFile, key: str) -> NDArray[Any]:
+    """Array of a few values or names that stands beside the image."""
+    entry = archive.getinfo(f"{key}.npy")
+    with archive.open(entry) as file:
+        layout = _read_layout(file)
+        size = math.prod(layout.shape) * layout.dtype.itemsize
+        if entry.file_size > LARGEST_NOTE or layout.offset + size != entry.file_size:
+            raise ValueError(f"{key} has {entry.file_size} bytes for {layout.shape} of {layout.dtype}")
+        values = np.frombuffer(file.read(), layout.dtype)
+    return values.reshape(layout.shape, order="F" if layout.is_fortran else "C")
 
 
 def _header(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cellbatch.errors import InputError
 from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, isotropic_mpp
 from cellbatch.io.tiff_metadata import plausible_mpp, to_um
-from cellbatch.io.zarr_chunks import absent_chunks, count_chunks
+from cellbatch.io.zarr_chunks import absent_chunks, check_shards, count_chunks
 from cellbatch.spec import ImageHeader, Window
 
 VERSIONS = ("0.4", "0.5")
@@ -34,6 +34,7 @@ class OmeZarrReader(BaseReader):
         self._folders = folders
         self._arrays = [_open_array(folder) for folder in folders]
         self._axes = axes
+        self._proved: set[Path] = set()
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
@@ -89,6 +90,7 @@ class OmeZarrReader(BaseReader):
         places: dict[str, int | slice] = {"c": channel, "y": rows, "x": columns}
         index = tuple(places.get(axis, 0) for axis in self._axes)
         try:
+            check_shards(self._folders[level], self._arrays[level], self._axes, (channel, window), self._proved)
             pixels = np.asarray(self._arrays[level][index])
         except MemoryError:
             raise

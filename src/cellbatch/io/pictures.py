@@ -15,6 +15,10 @@ from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, let_pas
 from cellbatch.spec import ImageHeader, Window
 
 GREY_MODES = {"L": "uint8", "I;16": "uint16", "I;16B": "uint16", "I;16L": "uint16", "I": "int32", "F": "float32"}
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+# No codec packs real pixels this densely; a picture that claims it, and is large, would only fill memory.
+DENSEST = 2000
+HARMLESS_BYTES = 2**26
 
 
 class ArrayReader(BaseReader):
@@ -40,7 +44,9 @@ def open_picture(path: Path, name: str, options: ReadOptions) -> ArrayReader:
         if it is damaged, or in colour without ``allow_rgb``
     """
     try:
+        check_chunks(path, name)
         with _open_picture(path) as picture:
+            _refuse_bomb(name, picture, path.stat().st_size)
             kind, mode = str(picture.format).lower(), picture.mode
             if mode in ("RGB", "RGBA") and options.allow_rgb:
                 pixels = np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)
@@ -56,6 +62,42 @@ def open_picture(path: Path, name: str, options: ReadOptions) -> ArrayReader:
     except (OSError, ValueError, SyntaxError) as error:
         let_pass(name, error)
         raise InputError(f"{name}: cannot be read as PNG or JPEG ({error}); write it again") from error
+
+
+def check_chunks(path: Path, name: str) -> None:
+    """Prove that every chunk of a PNG ends inside the file: the decoder takes its word for its length.
+
+    Raises
+    ------
+    InputError
+        at the first that does not
+
+    References
+    ----------
+    PNG specification (third edition), 5.3.
+    """
+    size, place = path.stat().st_size, len(PNG_MAGIC)
+    with path.open("rb") as file:
+        if file.read(place) != PNG_MAGIC:
+            return
+        while place < size:
+            file.seek(place)
+            head = file.read(8)
+            place += 12 + int.from_bytes(head[:4], "big")
+            if len(head) < 8 or place > size:
+                raise InputError(f"{name}: the file is cut short or damaged at byte {place} of {size}; copy it again")
+            if head[4:] == b"IEND":
+                return
+
+
+def _refuse_bomb(name: str, picture: Image.Image, stored: int) -> None:
+    """Refuse a picture that claims far more pixels than its bytes can hold."""
+    claimed = picture.width * picture.height * 2
+    if claimed > HARMLESS_BYTES and claimed > DENSEST * stored:
+        raise InputError(
+            f"{name}: claims {picture.width} x {picture.height} px in {stored} bytes; the file is damaged or made to "
+            "fill the memory: write it again"
+        )
 
 
 def _open_picture(path: Path) -> Image.Image:

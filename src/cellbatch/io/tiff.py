@@ -18,7 +18,7 @@ from cellbatch.errors import InputError
 from cellbatch.io.piece_cache import PieceCache
 from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, let_pass, refuse_channels_last
 from cellbatch.io.tiff_metadata import OmeImage, imagej_channel_names, page_channel_name, resolution_mpp
-from cellbatch.io.tiff_pages import PageReader, RawPlane, check_page, check_page_chain
+from cellbatch.io.tiff_pages import PageReader, RawPlane, check_page, check_page_chain, check_stack
 from cellbatch.io.tiff_segments import CACHE_BYTES, compression_name, forced_bytes
 from cellbatch.io.tiff_series import first_series, missing_planes
 from cellbatch.spec import ImageHeader, Window
@@ -120,6 +120,8 @@ def _open(tif: tifffile.TiffFile, name: str, options: ReadOptions) -> TiffReader
     samples = _samples(name, pages[0], options)
     count = _channel_count(name, series)
     _check_pages(name, pages, size)
+    if series.kind == "imagej":
+        check_stack(name, pages)
     for level in series.levels[1:]:
         _check_pages(name, level.pages, size)
     cache = PieceCache(CACHE_BYTES)

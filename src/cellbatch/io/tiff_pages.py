@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -127,6 +129,7 @@ def check_page(name: str, page: Any, size: int) -> None:
         )
     _refuse_bomb(name, page, rows * columns * depth * contiguous, counts)
     _refuse_short_parts(name, page, counts)
+    _refuse_lost_counts(name, page, offsets, counts)
     astray = ((counts > 0) | page.keyframe.is_final) & (offsets < HEADER_BYTES)
     if astray.any():
         raise InputError(
@@ -164,6 +167,38 @@ def _refuse_short_parts(name: str, page: Any, counts: NDArray[np.uint64]) -> Non
             f"{name}: part {at} of page {page.index} has {int(counts[at])} bytes, expected {int(needed[at])}; "
             "the file is damaged: copy or write it again"
         )
+
+
+def _refuse_lost_counts(name: str, page: Any, offsets: NDArray[np.uint64], counts: NDArray[np.uint64]) -> None:
+    """Refuse a part with a place and no length: only one with neither was left out on purpose."""
+    length = min(len(offsets), len(counts))
+    lost = (counts[:length] == 0) & (offsets[:length] != 0)
+    if lost.any():
+        raise InputError(
+            f"{name}: part {int(np.flatnonzero(lost)[0])} of page {page.index} has a place in the file but no bytes; "
+            "the file is damaged: copy or write it again"
+        )
+
+
+def check_stack(name: str, pages: Sequence[Any]) -> None:
+    """Prove that the pages of an ImageJ stack lie one behind the other, as programs that look at the first only trust.
+
+    Raises
+    ------
+    InputError
+        at the first page that lies elsewhere
+    """
+    first = pages[0]
+    if not first.is_final:
+        return
+    size = math.prod(first.shaped) * np.dtype(first.dtype).itemsize
+    for number, page in enumerate(pages):
+        if int(page.dataoffsets[0]) != int(first.dataoffsets[0]) + number * size:
+            raise InputError(
+                f"{name}: page {page.index} of this ImageJ stack begins at byte {int(page.dataoffsets[0])}, expected "
+                f"{int(first.dataoffsets[0]) + number * size}, so programs disagree on its pixels; the file is "
+                "damaged: copy or write it again"
+            )
 
 
 def _refuse_bomb(name: str, page: Any, samples: int, counts: NDArray[np.uint64]) -> None:

@@ -63,6 +63,36 @@ def absent_chunks(root: Path, array: zarr.Array[Any], axes: str, channel: int) -
                 yield Window(y0, min(y0 + step["y"], size["y"]), x0, min(x0 + step["x"], size["x"]))
 
 
+def check_shards(root: Path, array: zarr.Array[Any], axes: str, place: tuple[int, Window], checked: set[Path]) -> None:
+    """Prove that the shards under a rectangle of a channel hold the chunks that their indices name.
+
+    Parameters
+    ----------
+    root, array, axes : as for ``absent_chunks``
+    place : channel and rectangle
+    checked : files that have been proved already; gets those that are proved now
+
+    Raises
+    ------
+    ValueError
+        as ``absent_chunks``
+    """
+    if array.shards is None:
+        return
+    channel, window = place
+    spans = {"c": (channel, channel + 1), "y": window[:2], "x": window[2:]}
+    outer = array.shards
+    ranges = []
+    for at, axis in enumerate(axes):
+        first, last = spans.get(axis, (0, array.shape[at]))
+        ranges.append(range(first // outer[at], -(-last // outer[at])))
+    for index in product(*ranges):
+        path = root / array.metadata.encode_chunk_key(index)
+        if path not in checked and path.is_file():
+            _stored(path, array, outer)
+            checked.add(path)
+
+
 def _stored(path: Path, array: zarr.Array[Any], outer: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which chunks a file holds, in the shape of the chunks inside a shard.
 
@@ -87,6 +117,9 @@ def _stored(path: Path, array: zarr.Array[Any], outer: tuple[int, ...]) -> np.nd
         data = file.read(length)
     pairs = np.frombuffer(data[: 16 * count], "<u8").reshape(*shape, 2)
     is_stored: np.ndarray[Any, np.dtype[np.bool_]] = pairs[..., 0] != ABSENT
-    if is_stored.any() and int(pairs[is_stored].sum(axis=-1).max()) > path.stat().st_size:
+    starts, lengths = pairs[is_stored][:, 0], pairs[is_stored][:, 1]
+    size = path.stat().st_size
+    # compared one by one: a sum beyond 64 bits would begin anew at zero
+    if ((starts > size) | (lengths > size - np.minimum(starts, size))).any():
         raise ValueError(f"shard {path.name} ends before chunks that its index names")
     return is_stored
