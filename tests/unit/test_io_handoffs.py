@@ -3,6 +3,7 @@
 import threading
 import time
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import zarr
 
 from cellbatch.errors import InputError
 from cellbatch.io.handoff_format import DTYPES, chunk_shape
-from cellbatch.io.handoffs import HandoffReader, HandoffWriter
+from cellbatch.io.handoffs import HandoffParts, HandoffReader, HandoffWriter
 from cellbatch.spec import Window
 
 RNG = np.random.default_rng(11)
@@ -212,3 +213,33 @@ def test_two_thousand_small_samples_take_seconds(tmp_path: Path) -> None:
             assert handoff.read(sample, "bins").shape == (2, 64, 64)
             assert handoff.attributes(sample) == {"minimum": [0.0, 1.0]}
     assert time.process_time() - started < 6
+
+
+def test_parts_of_any_size_make_the_array_and_only_once(tmp_path):
+    rng = np.random.default_rng(0)
+    values = rng.random((1500, 2500), np.float32)
+    downs, acrosses = np.r_[0, 1, 190, 382, 1000, 1500], np.r_[0, 700, 1024, 2499, 2500]
+    with HandoffWriter(tmp_path / "whole.zip") as handoff:
+        handoff.write("s", "a", values)
+    with HandoffWriter(tmp_path / "parts.zip") as handoff:
+        array = handoff.create("s", "a", values.shape, "float32")
+        parts = HandoffParts(array)
+        for y0, y1 in pairwise(downs):
+            for x0, x1 in pairwise(acrosses):
+                parts.write(Window(y0, y1, x0, x1), values[y0:y1, x0:x1])
+        with pytest.raises(ValueError, match="written twice"):
+            parts.write(Window(0, 256, 0, 1024), values[:256, :1024])
+        with pytest.raises(ValueError, match="pixels of shape"):
+            parts.write(Window(0, 1, 0, 1), values[:2, :2])
+    with HandoffReader(tmp_path / "parts.zip") as found:
+        np.testing.assert_array_equal(found.read("s", "a"), values, strict=True)
+
+
+def test_parts_that_leave_a_hole_are_found(tmp_path):
+    def write() -> None:
+        with HandoffWriter(tmp_path / "parts.zip") as handoff:
+            parts = HandoffParts(handoff.create("s", "a", (20, 20), "float32"))
+            parts.write(Window(0, 20, 0, 19), np.zeros((20, 19), np.float32))
+
+    with pytest.raises(ValueError, match="never written"):
+        write()

@@ -27,7 +27,7 @@ def test_a_gigapixel_needs_less_than_a_laptop_has(phase):
 
 
 def test_wide_images_cost_inference_more_than_tall_ones():
-    assert _project("infer", (1024, 32768)) > 1.8 * _project("infer", (32768, 1024))
+    assert _project("infer", (1024, 32768)) > 1.5 * _project("infer", (32768, 1024))
 
 
 @pytest.mark.parametrize("phase", sorted(MEMORY_MODELS))

@@ -5,9 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+import cellbatch.inference.tile_rows
 from cellbatch.geometry.tiles import TileGrid
 from cellbatch.inference.blending import blend_tiles, extract_tile
-from cellbatch.inference.tile_rows import TilePredictor, blend_rows, read_band
+from cellbatch.inference.tile_rows import TilePredictor, blend_rows, cut_panels, read_band
 from cellbatch.inference.tile_window import blend_window
 from cellbatch.planning.shards import Shard, count_shards
 from cellbatch.spec import Window
@@ -34,10 +35,20 @@ def draw(shape: tuple[int, int]) -> np.ndarray:
     return image
 
 
-def run(image: np.ndarray, grid: TileGrid, owned: tuple[int, int], tile_batch: int, padding: str) -> list:
-    rows = range(*grid.touching_rows(*owned))
-    bands = (read_band(grid, row, padding, lambda window: image[window.slices]) for row in rows)
-    return list(blend_rows(bands, TilePredictor(Network(), tile_batch), grid, owned))
+def run(image: np.ndarray, grid: TileGrid, owned: tuple[int, int], tile_batch: int, padding: str) -> np.ndarray:
+    """Heads of the owned rows, put together."""
+    panels = cut_panels(grid, range(*grid.touching_rows(*owned)), tile_batch)
+    bands = (
+        (panel, read_band(grid, panel[0], padding, lambda window: image[window.slices], panel[1])) for panel in panels
+    )
+    y0, y1 = grid.owned_rows(*owned)
+    whole, times = np.zeros((*grid.shape, 2), np.float32), np.zeros(grid.shape, int)
+    for part in blend_rows(bands, TilePredictor(Network(), tile_batch), grid, owned):
+        whole[part.window.slices] = part.pixels
+        times[part.window.slices] += 1
+    assert (times[y0:y1] == 1).all()
+    assert times.sum() == (y1 - y0) * grid.shape[1]
+    return whole[y0:y1]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -60,23 +71,21 @@ def test_one_tile_per_call_gives_what_all_tiles_blended_give(shape, fraction):
     image, grid = draw(shape), TileGrid(shape, TILE, fraction)
     network = Network()
     heads = (network(extract_tile(image, grid, index)[np.newaxis])[0] for index in range(len(grid)))
-    parts = run(image, grid, (0, grid.counts[0]), 1, "constant")
-    assert [part.y0 for part in parts] == [0, *(part.y1 for part in parts[:-1])]
-    np.testing.assert_array_equal(np.concatenate([part.pixels for part in parts]), blend_tiles(heads, grid))
+    np.testing.assert_array_equal(run(image, grid, (0, grid.counts[0]), 1, "constant"), blend_tiles(heads, grid))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("tile_batch", [1, 4])
 @pytest.mark.parametrize("fraction", [0.75, 0.3])
-def test_any_sharding_gives_the_same_bits(shape, tile_batch, fraction):
+def test_any_sharding_and_any_panels_give_the_same_bits(shape, tile_batch, fraction, monkeypatch):
     image, grid = draw(shape), TileGrid(shape, TILE, fraction)
     count = grid.counts[0]
-    whole = np.concatenate([part.pixels for part in run(image, grid, (0, count), tile_batch, "constant")])
+    whole = run(image, grid, (0, count), tile_batch, "constant")
+    monkeypatch.setattr(cellbatch.inference.tile_rows, "PANEL_PX", 1)
     for pieces in (2, 3, 7):
         ends = sorted({count * index // pieces for index in range(pieces + 1)})
-        parts = [part for owned in pairwise(ends) for part in run(image, grid, owned, tile_batch, "constant")]
-        np.testing.assert_array_equal(np.concatenate([part.pixels for part in parts]), whole, strict=True)
-        assert parts[-1].y1 == shape[0]
+        parts = [run(image, grid, owned, tile_batch, "constant") for owned in pairwise(ends)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole, strict=True)
 
 
 def test_equal_tiles_of_one_value_are_predicted_once():
@@ -113,11 +122,23 @@ def test_shards_partition_the_rows_of_tiles(pixels):
 @pytest.mark.parametrize("fraction", [0.75, 0.3])
 def test_a_rectangle_has_the_heads_of_the_whole(shape, tile_batch, padding, fraction):
     image, grid = draw(shape), TileGrid(shape, TILE, fraction)
-    parts = run(image, grid, (0, grid.counts[0]), tile_batch, padding)
-    whole = np.concatenate([part.pixels for part in parts])
+    whole = run(image, grid, (0, grid.counts[0]), tile_batch, padding)
     rng = np.random.default_rng(5)
     for _ in range(12):
         (y0, y1), (x0, x1) = (sorted(rng.choice(size + 1, 2, replace=False).tolist()) for size in shape)
         window = Window(y0, y1, x0, x1)
         found = blend_window(window, lambda box: image[box.slices], TilePredictor(Network(), tile_batch), grid, padding)
         np.testing.assert_array_equal(found, whole[window.slices], strict=True)
+
+
+def test_panels_cover_the_rows_and_do_not_split_model_calls(monkeypatch):
+    monkeypatch.setattr(cellbatch.inference.tile_rows, "PANEL_PX", 50)
+    grid = TileGrid((60, 700), TILE)
+    count = grid.counts[1]
+    for tile_batch in (1, 4, 7, 100):
+        panels = cut_panels(grid, range(3), tile_batch)
+        assert [(row, at) for row, span in panels for at in range(*span)] == [
+            (row, at) for row in range(3) for at in range(count)
+        ]
+        inner = [(row, stop) for row, (_, stop) in panels if stop < count]
+        assert all((row * count + stop) % tile_batch == 0 for row, stop in inner)

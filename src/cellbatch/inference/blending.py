@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from cellbatch._native.blending import add_tile
 from cellbatch.geometry.tiles import OUTSIDE, TileAxis, TileGrid
+from cellbatch.spec import Window
 
 Image = NDArray[np.float32]
 Weights = NDArray[np.float64]
@@ -134,29 +135,28 @@ def blend_tiles(heads: Iterable[NDArray[np.floating]], grid: TileGrid) -> Image:
         tile = first if index == 0 else _next_tile(source, grid, index, channels)
         finished = blender.add(tile)
         if finished is not None:
-            blended[finished.y0 : finished.y1] = finished.pixels
+            blended[finished.window.slices] = finished.pixels
     _check_end(source, grid)
     return blended
 
 
 @dataclass(frozen=True)
-class FinishedRows:
-    """Rows of a map that no other tile touches.
+class FinishedPart:
+    """A rectangle of a map that no other tile touches.
 
     Attributes
     ----------
-    y0, y1 : int
-        Which rows of the image, half-open.
-    pixels : ndarray of float32, shape (y1 - y0, X, K)
+    window : Window
+        Which rectangle of the image.
+    pixels : ndarray of float32, shape (y, x, K)
     """
 
-    y0: int
-    y1: int
+    window: Window
     pixels: Image
 
 
 class Blender:
-    """`blend_tiles` for one tile after another, in memory for one row of tiles.
+    """`blend_tiles` for one tile after another, in memory for the overlap of two rows of tiles.
 
     With `tile_rows` only these rows of tiles are blended. Rows of the image that other rows of tiles touch, too, are
     left out: give the rows of tiles that touch the wanted ones, and the result is that of the whole to the last bit.
@@ -179,8 +179,8 @@ class Blender:
     --------
     >>> grid = TileGrid((6, 2), (4, 2), 0.5)
     >>> blender = Blender(grid, 1)
-    >>> [(rows.y0, rows.y1) for rows in map(blender.add, np.ones((2, 4, 2, 1), np.float32))]
-    [(0, 2), (2, 6)]
+    >>> [tuple(part.window) for part in map(blender.add, np.ones((2, 4, 2, 1), np.float32))]
+    [(0, 2, 0, 2), (2, 6, 0, 2)]
     """
 
     def __init__(self, grid: TileGrid, channels: int, tile_rows: tuple[int, int] | None = None) -> None:
@@ -190,10 +190,12 @@ class Blender:
             raise ValueError(f"no rows {tile_rows} of tiles with {channels} channels in a grid of {rows.count} rows")
         self._grid = grid
         self._column_weights = [axis_weights(columns, column) for column in range(columns.count)]
-        self._band = np.zeros((rows.tile, columns.padded_size, channels))
+        # sums under the tile that comes next, and those that the row of tiles before left for its columns
+        self._sums = np.zeros((rows.tile, columns.tile, channels))
+        self._above = np.zeros((rows.overlap, columns.padded_size, channels))
         self._row, self._column = self._first, 0
 
-    def add(self, tile: NDArray[np.floating]) -> FinishedRows | None:
+    def add(self, tile: NDArray[np.floating]) -> FinishedPart | None:
         """Take the heads of the next tile in raster order.
 
         Parameters
@@ -203,8 +205,8 @@ class Blender:
 
         Returns
         -------
-        FinishedRows or None
-            Rows that are finished with the last tile of a row; None before, and where there are none.
+        FinishedPart or None
+            What no later tile touches; None where there is nothing of the image in it.
 
         Raises
         ------
@@ -212,37 +214,38 @@ class Blender:
             If the tile has another shape, or there was no tile left to come.
         """
         rows, columns = self._grid.axes
-        expected = (rows.tile, columns.tile, self._band.shape[2])
-        if tile.shape != expected:
-            raise ValueError(f"expected heads of shape {expected} for every tile, found {tile.shape}")
+        if tile.shape != self._sums.shape:
+            raise ValueError(f"expected heads of shape {self._sums.shape} for every tile, found {tile.shape}")
         if self._row == self._last:
             raise ValueError(f"heads of more tiles than the rows {self._first} … {self._last} of the grid have")
         x0 = self._column * columns.stride
-        part = self._band[:, x0 : x0 + columns.tile]
-        add_tile(tile, axis_weights(rows, self._row), self._column_weights[self._column], part)
-        self._column += 1
-        if self._column < columns.count:
-            return None
-        self._row, self._column = self._row + 1, 0
-        return self._flush(self._row - 1)
+        kept = columns.overlap if self._column else 0
+        self._sums[:, :kept] = self._sums[:, columns.tile - kept :].copy()
+        self._sums[:, kept:] = 0
+        self._sums[: rows.overlap, kept:] = self._above[:, x0 + kept : x0 + columns.tile]
+        add_tile(tile, axis_weights(rows, self._row), self._column_weights[self._column], self._sums)
+        row, column = self._row, self._column
+        is_last = column == columns.count - 1
+        self._row, self._column = (row + 1, 0) if is_last else (row, column + 1)
+        return self._finish(row, column)
 
-    def _flush(self, row: int) -> FinishedRows | None:
-        """Give the rows that no later tile touches, and move the rest to the top of an else empty band."""
+    def _finish(self, row: int, column: int) -> FinishedPart | None:
+        """Give the part that no later tile touches, and leave the rest to the row of tiles below."""
         rows, columns = self._grid.axes
-        band, top = self._band, row * rows.stride - rows.before
-        is_last = row == rows.count - 1
-        count = rows.tile if is_last else rows.stride
-        # Above a first row of tiles in the middle of the grid, others are missing.
+        top, left = row * rows.stride - rows.before, column * columns.stride - columns.before
+        height = rows.tile if row == rows.count - 1 else rows.stride
+        width = columns.tile if column == columns.count - 1 else columns.stride
+        if height < rows.tile:
+            x0 = column * columns.stride
+            self._above[:, x0 : x0 + width] = self._sums[height:, :width]
+        # above a first row of tiles in the middle of the grid, others are missing
         known = (self._first - 1) * rows.stride + rows.tile - rows.before if self._first else -rows.before
-        y0, y1 = max(top, known, 0), min(top + count, rows.size)
-        finished = None
-        if y0 < y1:
-            crop = slice(columns.before, columns.before + columns.size)
-            finished = FinishedRows(y0, y1, band[y0 - top : y1 - top, crop].astype(np.float32))
-        rest = band[count:].copy()
-        band[: len(rest)] = rest
-        band[len(rest) :] = 0
-        return finished
+        y0, y1 = max(top, known, 0), min(top + height, rows.size)
+        x0, x1 = max(left, 0), min(left + width, columns.size)
+        if y0 >= y1 or x0 >= x1:
+            return None
+        pixels = self._sums[y0 - top : y1 - top, x0 - left : x1 - left].astype(np.float32)
+        return FinishedPart(Window(y0, y1, x0, x1), pixels)
 
 
 def _check_end(source: Iterator[NDArray[np.floating]], grid: TileGrid) -> None:

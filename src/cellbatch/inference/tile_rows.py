@@ -6,12 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellbatch.geometry.tiles import OUTSIDE, TileGrid
-from cellbatch.inference.blending import Blender, FinishedRows
+from cellbatch.inference.blending import Blender, FinishedPart
 from cellbatch.spec import Window
 
 Pixels = NDArray[np.float32]
 Read = Callable[[Window], Pixels]
 Predict = Callable[[Pixels], Pixels]
+# a row of tiles, and which columns of tiles (half-open) of it
+Panel = tuple[int, tuple[int, int]]
+# px of a row of tiles that are read at once
+PANEL_PX = 4096
 # distinct constant tiles whose heads are kept
 MOST_CONSTANTS = 64
 
@@ -109,33 +113,53 @@ class TilePredictor:
         return self._constants[key]
 
 
+def cut_panels(grid: TileGrid, tile_rows: range, tile_batch: int) -> list[Panel]:
+    """Cut rows of tiles into panels of about ``PANEL_PX``, from left to right; model calls do not straddle two of them.
+
+    Examples
+    --------
+    >>> cut_panels(TileGrid((256, 12000)), range(1), 4)
+    [(0, (0, 20)), (0, (20, 40)), (0, (40, 60)), (0, (60, 63))]
+    """
+    columns = grid.axes[1]
+    panels = []
+    for row in tile_rows:
+        start = 0
+        while start < columns.count:
+            stop = start + max(PANEL_PX // columns.stride, tile_batch)
+            stop = min(stop - (row * columns.count + stop) % tile_batch, columns.count)
+            panels.append((row, (start, stop)))
+            start = stop
+    return panels
+
+
 def blend_rows(
-    bands: Iterable[Pixels], predictor: TilePredictor, grid: TileGrid, owned: tuple[int, int]
-) -> Iterator[FinishedRows]:
+    bands: Iterable[tuple[Panel, Pixels]], predictor: TilePredictor, grid: TileGrid, owned: tuple[int, int]
+) -> Iterator[FinishedPart]:
     """Heads of the image rows that some rows of tiles own, as soon as they are finished.
 
     Parameters
     ----------
-    bands : of the rows of tiles ``grid.touching_rows(*owned)``, in order, see ``read_band``
+    bands : panels of the rows of tiles ``grid.touching_rows(*owned)``, in order, with their pixels, see ``read_band``
     predictor : of the tiles
     grid : where the tiles lie
     owned : first row of tiles, and the one behind the last
 
     Yields
     ------
-    FinishedRows
-        Together ``grid.owned_rows(*owned)``; equal to the same rows of the whole image to the last bit.
+    FinishedPart
+        Together ``grid.owned_rows(*owned)``; equal to the same pixels of the whole image to the last bit.
     """
     y0, y1 = grid.owned_rows(*owned)
-    first, last = grid.touching_rows(*owned)
     blender: Blender | None = None
-    for row, band in zip(range(first, last), bands, strict=True):
-        for tile in predictor.predict_band(band, grid, row):
-            blender = blender or Blender(grid, tile.shape[2], (first, last))
+    for (row, tile_columns), band in bands:
+        for tile in predictor.predict_band(band, grid, row, tile_columns):
+            blender = blender or Blender(grid, tile.shape[2], grid.touching_rows(*owned))
             finished = blender.add(tile)
-            if finished is not None and finished.y1 > y0:
-                start = max(y0 - finished.y0, 0)
-                yield FinishedRows(finished.y0 + start, min(finished.y1, y1), finished.pixels[start : y1 - finished.y0])
+            if finished is not None and finished.window.y1 > y0:
+                window = finished.window
+                inside = Window(max(window.y0, y0), min(window.y1, y1), window.x0, window.x1)
+                yield FinishedPart(inside, finished.pixels[inside.y0 - window.y0 : inside.y1 - window.y0])
 
 
 def _cut(band: Pixels, grid: TileGrid, column: int) -> Pixels:

@@ -26,6 +26,7 @@ from cellbatch.io.handoff_format import (
     encode_chunk,
     group_document,
 )
+from cellbatch.spec import Window
 
 
 class HandoffArray:
@@ -82,10 +83,10 @@ class HandoffArray:
             raise ValueError(f"{self.prefix}: {len(self._missing)} chunks of shape {self.chunks} were never written")
 
 
-class HandoffRows:
-    """An array (Y, X) of a hand-off file that is written from top to bottom, any number of rows at a time.
+class HandoffParts:
+    """An array (Y, X) of a hand-off file that is written by rectangles of any size and place, each pixel once.
 
-    It holds no more than the rows of one row of chunks.
+    It holds the chunks that are begun and not yet full: for rectangles in raster order, one row of chunks.
 
     Parameters
     ----------
@@ -95,28 +96,33 @@ class HandoffRows:
     def __init__(self, array: HandoffArray) -> None:
         """Nothing is written yet."""
         self._array = array
-        self._height = array.chunks[0]
-        self._waiting: NDArray[Any] = np.empty((self._height, array.shape[1]), array.dtype)
-        self._filled = self._start = 0
+        self._begun: dict[tuple[int, int], tuple[NDArray[Any] | None, int]] = {}
 
-    def append(self, rows: NDArray[Any]) -> None:
-        """Write the next rows (y, X).
+    def write(self, window: Window, values: NDArray[Any]) -> None:
+        """Write the pixels (y, x) of a rectangle.
 
         Raises
         ------
         ValueError
-            if they are wider than the array, or there are more than it has
+            if they have another shape, or some of them have been written before
         """
-        done = 0
-        while done < len(rows):
-            count = min(self._height - self._filled, len(rows) - done)
-            self._waiting[self._filled : self._filled + count] = rows[done : done + count]
-            self._filled += count
-            done += count
-            end = self._start + self._filled
-            if self._filled == self._height or end == self._array.shape[0]:
-                self._array.write((self._start, 0), self._waiting[: self._filled])
-                self._start, self._filled = end, 0
+        if values.shape != window.shape:
+            raise ValueError(f"{self._array.prefix}: pixels of shape {values.shape} for {window}")
+        (height, width), (rows, columns) = self._array.shape, self._array.chunks
+        for row in range(window.y0 // rows, -(-window.y1 // rows)):
+            y0, y1 = max(window.y0, row * rows), min(window.y1, (row + 1) * rows)
+            for column in range(window.x0 // columns, -(-window.x1 // columns)):
+                x0, x1 = max(window.x0, column * columns), min(window.x1, (column + 1) * columns)
+                start = (row * rows, column * columns)
+                size = (min(rows, height - start[0]), min(columns, width - start[1]))
+                chunk, done = self._begun.pop(start, (None, 0))
+                chunk = np.zeros(size, self._array.dtype) if chunk is None else chunk
+                inside = values[y0 - window.y0 : y1 - window.y0, x0 - window.x0 : x1 - window.x0]
+                chunk[y0 - start[0] : y1 - start[0], x0 - start[1] : x1 - start[1]] = inside
+                if done + inside.size < chunk.size:
+                    self._begun[start] = chunk, done + inside.size
+                else:
+                    self._array.write(start, chunk)
 
 
 class HandoffWriter:

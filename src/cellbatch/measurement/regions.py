@@ -15,6 +15,8 @@ BLOCK_PX = 4096
 # A label that is longer than this along an axis is measured strip by strip.
 LONGEST_PX = 2048
 _UINT32_MAX = 2**32 - 1
+# lists of labels get that much more room at a time
+GROWTH = 1.25
 
 Labels = NDArray[np.uint32]
 
@@ -139,7 +141,7 @@ def _grow(
     if top > image.shape[0] * image.shape[1]:
         raise ValueError(f"label {top} in an image of {image.shape} px; labels must be numbered 1 … n")
     if top > len(areas):
-        room = max(top, 2 * len(areas)) - len(areas)
+        room = max(top, int(GROWTH * len(areas))) - len(areas)
         boxes, areas = np.pad(boxes, ((0, room), (0, 0))), np.pad(areas, (0, room))
     grow_boxes(labels, (window.y0, window.x0), boxes, areas)
     return boxes, areas

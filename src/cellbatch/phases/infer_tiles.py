@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from cellbatch.io.handoffs import HandoffReader, HandoffRows, HandoffWriter
+from cellbatch.io.handoffs import HandoffParts, HandoffReader, HandoffWriter
 from cellbatch.phases.handoff_files import FIRST_ROW, ROWS
 from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel, check_compartment, make_grid
 from cellbatch.phases.machine import describe_machine
@@ -11,6 +11,7 @@ from cellbatch.phases.pixels import PixelReader
 from cellbatch.planning.shards import Shard
 from cellbatch.progress import Progress
 from cellbatch.reporting.timings import Timings
+from cellbatch.spec import Window
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +76,14 @@ def _infer_sample(
     y0, y1 = grid.owned_rows(*owned)
     width = image.shape[1]
     targets = [
-        HandoffRows(handoff.create(sample, f"{name}_{head}", (y1 - y0, width), "float32"))
+        HandoffParts(handoff.create(sample, f"{name}_{head}", (y1 - y0, width), "float32"))
         for name, head in loaded.head_names(compartment)
     ]
     handoff.write_attributes(sample, {FIRST_ROW: y0, ROWS: image.shape[0]})
     with Progress(f"infer {sample}", (y1 - y0) * width) as progress:
-        for rows in loaded.infer_rows(image.read, image.shape, compartment, owned):
+        for part in loaded.infer_rows(image.read, image.shape, compartment, owned):
+            (top, bottom, left, right), (height, breadth) = part.window, part.window.shape
             for index, target in enumerate(targets):
-                target.append(rows.pixels[..., index])
-            progress.add((rows.y1 - rows.y0) * width)
+                target.write(Window(top - y0, bottom - y0, left, right), part.pixels[..., index])
+            progress.add(height * breadth)
     return (y1 - y0) * width

@@ -9,9 +9,9 @@ import numpy as np
 
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.geometry.tiles import TileGrid
-from cellbatch.inference.blending import FinishedRows
+from cellbatch.inference.blending import FinishedPart
 from cellbatch.inference.engine import TILE_BATCH, WEIGHTS_FORM, Engine, EngineOptions, OutOfDeviceMemory, load_engine
-from cellbatch.inference.tile_rows import TilePredictor, blend_rows, read_band
+from cellbatch.inference.tile_rows import Panel, TilePredictor, blend_rows, cut_panels, read_band
 from cellbatch.inference.tile_window import blend_window
 from cellbatch.io.models import read_manifest, verify_weights
 from cellbatch.io.prefetch import read_ahead
@@ -126,9 +126,9 @@ class LoadedModel:
         shape = (pixels.shape[0], pixels.shape[1])
         names = self.head_names(compartment)
         maps = [np.empty(shape, np.float32) for _ in names]
-        for rows in self.infer_rows(lambda window: pixels[window.slices], shape, compartment):
+        for part in self.infer_rows(lambda window: pixels[window.slices], shape, compartment):
             for index, values in enumerate(maps):
-                values[rows.y0 : rows.y1] = rows.pixels[..., index]
+                values[part.window.slices] = part.pixels[..., index]
         heads: dict[str, dict[str, np.ndarray]] = {name: {} for name, _ in names}
         for (name, head), values in zip(names, maps, strict=True):
             heads[name][head] = values
@@ -144,8 +144,8 @@ class LoadedModel:
         shape: tuple[int, int],
         compartment: str = "both",
         owned: tuple[int, int] | None = None,
-    ) -> Iterator[FinishedRows]:
-        """Heads of some rows of an image, a row of tiles after the other; the next row is read meanwhile.
+    ) -> Iterator[FinishedPart]:
+        """Heads of some rows of an image, a row of tiles after the other; what comes next is read meanwhile.
 
         Parameters
         ----------
@@ -156,16 +156,20 @@ class LoadedModel:
 
         Yields
         ------
-        FinishedRows
+        FinishedPart
             with a channel for each of ``head_names``; the same to the last bit, whatever rows are wanted
         """
         grid = make_grid(shape, self.manifest)
         owned = owned or (0, grid.counts[0])
         padding = self.manifest.tile_padding
-        rows = range(*grid.touching_rows(*owned))
-        bands: Iterable[np.ndarray] = (read_band(grid, row, padding, read) for row in rows)
-        if len(rows) > 1:
-            bands = read_ahead(rows, lambda row: read_band(grid, row, padding, read), 1)
+
+        def read_panel(panel: Panel) -> tuple[Panel, np.ndarray]:
+            return panel, read_band(grid, panel[0], padding, read, panel[1])
+
+        panels = cut_panels(grid, range(*grid.touching_rows(*owned)), self.tile_batch)
+        bands: Iterable[tuple[Panel, np.ndarray]] = map(read_panel, panels)
+        if len(panels) > 1:
+            bands = read_ahead(panels, read_panel, 1)
         yield from blend_rows(bands, self._predictor(compartment), grid, owned)
 
     def infer_window(

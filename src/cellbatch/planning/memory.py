@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cellbatch.errors import ConfigError
-from cellbatch.planning.shards import AUTO_SHARD_PIXELS
 from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, SampleSpec
 
 MIB = 2**20
@@ -29,7 +28,6 @@ class MemoryModel:
     large_mb : buffers for a larger image
     large_bytes_per_column : rows that are held over its whole width
     large_bytes_per_px : what grows with its size nevertheless, such as the list of its cells
-    most_pixels : of one task, where a large image is cut into several
     """
 
     base_mb: int
@@ -37,14 +35,13 @@ class MemoryModel:
     large_mb: int
     large_bytes_per_column: int = 0
     large_bytes_per_px: float = 0.0
-    most_pixels: int = 1 << 62
 
 
 MEMORY_MODELS = {
     "preprocess": MemoryModel(190, 24, 200, 1024),
-    "infer": MemoryModel(190, 14, 0, 24 * 1024, 4, AUTO_SHARD_PIXELS),
-    "postprocess": MemoryModel(190, 28, 130, 0, 0.7),
-    "measure": MemoryModel(190, 52, 0, 0, 20),
+    "infer": MemoryModel(190, 14, 120, 8 * 1024),
+    "postprocess": MemoryModel(190, 28, 240, 0, 0.6),
+    "measure": MemoryModel(190, 52, 350, 0, 0.8),
 }
 # phases that read the image file
 READING_PHASES = ("preprocess", "measure")
@@ -81,7 +78,7 @@ def project_sample_mb(phase: str, sample: SampleSpec, model_pixels: int) -> floa
     if pixels <= IN_MEMORY_PX:
         return forced_mb + pixels * model.small_bytes_per_px / MIB
     columns = sample.shape[1] * math.sqrt(pixels / image_pixels)
-    grown = columns * model.large_bytes_per_column + min(pixels, model.most_pixels) * model.large_bytes_per_px
+    grown = columns * model.large_bytes_per_column + pixels * model.large_bytes_per_px
     return forced_mb + model.large_mb + grown / MIB
 
 

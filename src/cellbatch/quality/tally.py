@@ -11,6 +11,7 @@ Labels = NDArray[np.integer]
 _FIELDS = ("area", "inside", "border", "sampled", "y", "x", "channel_0", "channel_1")
 # the middle of a label is told by every second row and column: enough to say where in the image it lies
 STEP_PX = 2
+GROWTH = 1.25
 
 
 class LabelTally:
@@ -55,8 +56,8 @@ class LabelTally:
         if not high:
             return
         if high > self._sums.shape[1]:
-            # at least doubled, so that rising labels are not copied over and over
-            wanted = max(high, 2 * self._sums.shape[1])
+            # with room for more, so that rising labels are not copied over and over
+            wanted = max(high, int(GROWTH * self._sums.shape[1]))
             self._sums = np.pad(self._sums, ((0, 0), (0, wanted - self._sums.shape[1])))
         low = int(labels.min(where=labels > 0, initial=high))
         place = labels if low == 1 else np.where(labels, labels - labels.dtype.type(low - 1), 0)
