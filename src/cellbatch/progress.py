@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import sys
 import threading
 import time
@@ -25,7 +26,7 @@ class Progress:
     Parameters
     ----------
     what : the step and its sample, such as ``preprocess tonsil``
-    total_px : pixels of the whole step
+    total_px : pixels of the whole step, about
 
     Examples
     --------
@@ -45,7 +46,8 @@ class Progress:
     def __enter__(self) -> Self:
         """Start the clock, and show the bar where there is a terminal."""
         self._started = self._last = time.monotonic()
-        if sys.stderr.isatty():
+        # processes that work at once would write over each other's bars
+        if sys.stderr.isatty() and multiprocessing.parent_process() is None:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"))
             self._bar = Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task(self._what, total=self._total_px, rate="")
@@ -55,7 +57,7 @@ class Progress:
     def add(self, pixels: int) -> None:
         """Count pixels as done, and say so if it is time."""
         with self._lock:
-            self.done_px += pixels
+            self.done_px = min(self.done_px + pixels, self._total_px)
             now = time.monotonic()
             rate = self.done_px / max(now - self._started, 1e-6)
             if self._bar is not None:

@@ -19,6 +19,7 @@ from cellbatch.phases.loaded_model import HEAD_NAMES
 from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
 from cellbatch.postprocessing.blocks import BlockOptions
+from cellbatch.progress import Progress
 from cellbatch.spec import COMPARTMENTS, Batch, ImageSource, SampleSpec
 from tests.labels_equal import assert_contiguous, assert_labels_equal
 
@@ -80,6 +81,25 @@ def test_block_by_block_and_in_memory_give_the_same_files(heads, tmp_path, monke
             assert (blocks.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
         assert blocks.handoff.read_bytes() == whole.handoff.read_bytes()
         assert [row["sample"] for row in timings.rows()] == ["same", "coarse", "fine"]
+
+
+def test_progress_ends_with_the_last_pixel(heads, tmp_path, monkeypatch):
+    told: dict[str, list[int]] = {}
+
+    class Watched(Progress):
+        def __init__(self, what: str, total_px: int) -> None:
+            super().__init__(what, total_px)
+            self.told = told.setdefault(what, [total_px])
+
+        def add(self, pixels: int) -> None:
+            self.told.append(-pixels)
+
+    monkeypatch.setattr("cellbatch.phases.postprocess_labels.IN_MEMORY_PX", 1)
+    monkeypatch.setattr("cellbatch.phases.postprocess_labels.Progress", Watched)
+    _run(heads, tmp_path / "out")
+    assert {what: sum(pixels) for what, pixels in told.items()} == dict.fromkeys(
+        ("label same", "label coarse", "label fine"), 0
+    )
 
 
 def test_the_handoff_holds_what_the_files_hold(heads, tmp_path):

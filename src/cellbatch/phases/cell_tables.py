@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cellbatch import __version__
 from cellbatch.errors import ConfigError, InputError
@@ -21,14 +22,14 @@ from cellbatch.io.row_spool import RowSpool
 from cellbatch.io.shapes import ShapeWriter
 from cellbatch.io.spatialdata import StoreLabels, write_spatialdata
 from cellbatch.io.tables import write_table_pieces
-from cellbatch.measurement.cells import MeasuredBlock, MeasureOptions, columns_of, measure_blocks, table_frame
+from cellbatch.measurement.cells import MeasuredBlock, columns_of, measure_blocks, table_frame
 from cellbatch.measurement.columns import STATISTICS, Column, compartment_prefixes, unique_names
 from cellbatch.measurement.dialects import CELLBATCH, COLUMN_CHOICES, QUPATH_MEASUREMENTS, take_columns, translate
 from cellbatch.measurement.outlines import outline_regions
 from cellbatch.measurement.regions import MeasuredImage, survey_labels
 from cellbatch.phases.samples import sample_file
 from cellbatch.phases.sources import SampleImage
-from cellbatch.spec import SampleSpec
+from cellbatch.spec import SampleSpec, Window
 
 # the compartment of which each object is a row, the first that was segmented
 MEASURED_FIRST = ("whole_cell", "nuclear")
@@ -103,7 +104,7 @@ def write_cells(
     folders: CellFolders,
     options: TableOptions,
     *,
-    threads: int = 1,
+    count_px: Callable[[int], None] = lambda pixels: None,
 ) -> None:
     """Measure the cells of a sample and write ``<sample>.cells.<format>`` and what else is asked for.
 
@@ -114,14 +115,14 @@ def write_cells(
     image : all channels of the sample
     folders : where the results go
     options : what is written
-    threads : of the kernels
+    count_px : is told the pixels of each window of labels that is read: about twice the image
 
     Raises
     ------
     InputError
         If the labels do not fit the image.
     """
-    measured = measured_image(sample, labels, image)
+    measured = _counted(measured_image(sample, labels, image), count_px)
     survey = survey_labels(measured)
     columns = columns_of(measured)
     is_cell = MEASURED_FIRST[0] in labels.names(sample.sample)
@@ -138,13 +139,23 @@ def write_cells(
                 for name in options.formats
                 if name in SHAPE_FORMATS
             ]
-            for block in measure_blocks(measured, survey, MeasureOptions(threads=threads)):
+            for block in measure_blocks(measured, survey):
                 spool.write(block.rows, block.values)
                 if writers:
                     _write_shapes(writers, block, columns, measured)
         _write_table(spool, columns, sample, measured, options, folders.cells)
         if SPATIALDATA in options.formats:
             _write_store(spool, columns, sample, measured, labels, folders.spatialdata)
+
+
+def _counted(image: MeasuredImage, count_px: Callable[[int], None]) -> MeasuredImage:
+    """See the same image, and tell what is read of its labels."""
+
+    def read(window: Window) -> NDArray[np.integer]:
+        count_px(window.shape[0] * window.shape[1])
+        return image.read_labels(window)
+
+    return replace(image, read_labels=read)
 
 
 def _write_shapes(

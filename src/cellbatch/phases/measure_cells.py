@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cellbatch.io.tables import write_table
 from cellbatch.phases.cell_tables import CellFolders, TableOptions, write_cells
 from cellbatch.phases.failures import Failures, leave_out
@@ -17,13 +19,16 @@ from cellbatch.phases.label_files import write_sample_zarr
 from cellbatch.phases.qc_thresholds import read_thresholds
 from cellbatch.phases.samples import map_samples
 from cellbatch.phases.sources import SampleImage
+from cellbatch.progress import Progress
 from cellbatch.reporting.summary import THUMBNAIL, summarize_sample, summary_table
 from cellbatch.reporting.timings import Timings
-from cellbatch.spec import COMPARTMENTS, Batch, SampleSpec
+from cellbatch.spec import COMPARTMENTS, Batch, SampleSpec, Window
 
 logger = logging.getLogger(__name__)
 
 INPUTS = ("nuclear", "membrane")
+# the labels are read twice for the table, and once more for the pictures
+PASSES = 3
 THUMBNAILS_PER_BATCH = 100
 
 
@@ -97,11 +102,15 @@ def _measure_sample(sample: SampleSpec, batch: str, files: MeasuredFiles) -> tup
     clock = Timings.clock()
     labels = open_handoff(files.labels)
     found = [name for name in COMPARTMENTS if name in labels.names(sample.sample)]
-    with SampleImage(sample, files.images) as image:
-        write_cells(sample, labels, image, files.cell_folders(), files.table)
-        pixels = SamplePixels(
-            partial(image.model_input, INPUTS), {name: partial(labels.read, sample.sample, name) for name in found}
-        )
+    total_px = PASSES * sample.shape[0] * sample.shape[1]
+    with SampleImage(sample, files.images) as image, Progress(f"measure {sample.sample}", total_px) as progress:
+        write_cells(sample, labels, image, files.cell_folders(), files.table, count_px=progress.add)
+
+        def read_inputs(window: Window) -> np.ndarray:
+            progress.add(window.shape[0] * window.shape[1])
+            return image.model_input(INPUTS, window)
+
+        pixels = SamplePixels(read_inputs, {name: partial(labels.read, sample.sample, name) for name in found})
         given = {
             "uncertified_blocks": sum(labels.attributes(sample.sample).get("uncertified_blocks", {}).values()),
             "missing_chunks": image.missing_chunks(INPUTS),

@@ -1,8 +1,9 @@
 """POSTPROCESS_LABELS: heads become labels at image resolution."""
 
 import logging
+import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -26,6 +27,7 @@ from cellbatch.postprocessing.matching import NucleusMatching, match_nuclei
 from cellbatch.postprocessing.numbering import close_gaps
 from cellbatch.postprocessing.resize import ResizedLabels
 from cellbatch.postprocessing.watershed import deep_watershed
+from cellbatch.progress import Progress
 from cellbatch.reporting.timings import Timings
 from cellbatch.spec import COMPARTMENTS, Batch, CompartmentSpec, SampleSpec, WatershedOptions, override
 
@@ -179,6 +181,10 @@ def postprocess_labels(
     return timings
 
 
+def _ignore(pixels: int) -> None:
+    """Count nothing."""
+
+
 @dataclass(frozen=True)
 class _Work:
     """What the samples of a batch have in common."""
@@ -212,12 +218,14 @@ class _Work:
         clock = Timings.clock()
         made = SampleLabels()
         with ExitStack() as stack:
+            progress = stack.enter_context(Progress(f"label {sample.sample}", self._work_px(sample)))
             for compartment, watershed in self.options.items():
                 maps = self._maps(sample, compartment)
                 shape = maps["interior"].shape
                 store = stack.enter_context(LabelStore(shape, self.output.handoff.parent))
+                blocks = BlockOptions(threads=self.threads)
                 try:
-                    report = label_by_blocks(*maps.values(), store, watershed, BlockOptions(threads=self.threads))
+                    report = label_by_blocks(*maps.values(), store, watershed, blocks, progress.add)
                 except ValueError as error:
                     files = ", ".join(path.name for path in self.heads)
                     raise InputError(f"{compartment} maps in {files}: {error} (--interior_smooth)") from error
@@ -225,8 +233,15 @@ class _Work:
                 made.uncertified[compartment] = len(report.uncertified)
                 made.pixels = shape[0] * shape[1]
             self._match(sample, made)
-            self._write(sample, made, self.threads)
-            _hand_over(handoff, sample, replace(made, seconds=clock()), timings)
+            self._write(sample, made, self.threads, progress.add)
+            _hand_over(handoff, sample, replace(made, seconds=clock()), timings, progress.add)
+
+    def _work_px(self, sample: SampleSpec) -> int:
+        """Pixels of all steps of a large sample: labelling, and each layer into its file and into the hand-off."""
+        model_px = math.prod(self._maps(sample, next(iter(self.options)))[HEAD_NAMES[0]].shape)
+        layers = len(self.options) + (set(self.options) == set(COMPARTMENTS))
+        written = layers * (1 + self.output.is_tiff_wanted)
+        return len(self.options) * model_px + written * sample.shape[0] * sample.shape[1]
 
     def _maps(self, sample: SampleSpec, compartment: str) -> dict[str, Any]:
         return {head: open_heads(self.heads, sample.sample, f"{compartment}_{head}") for head in HEAD_NAMES}
@@ -240,19 +255,28 @@ class _Work:
         made.matching = match_nuclei((nuclear[core.slices], whole_cell[core.slices]) for core in cores)
         made.labels[NUCLEAR_MATCHED] = made.matching.apply(nuclear)
 
-    def _write(self, sample: SampleSpec, made: SampleLabels, threads: int) -> None:
+    def _write(
+        self, sample: SampleSpec, made: SampleLabels, threads: int, count_px: Callable[[int], None] = _ignore
+    ) -> None:
         for name, labels in made.labels.items() if self.output.is_tiff_wanted else ():
-            write_labels(
-                sample_file(self.output.folder, sample, f"{name}.ome.tif"), labels, sample.image_mpp, name, threads
-            )
+            path = sample_file(self.output.folder, sample, f"{name}.ome.tif")
+            write_labels(path, labels, sample.image_mpp, name, threads)
+            count_px(sample.shape[0] * sample.shape[1])
 
 
-def _hand_over(handoff: HandoffWriter, sample: SampleSpec, made: SampleLabels, timings: Timings) -> None:
+def _hand_over(
+    handoff: HandoffWriter,
+    sample: SampleSpec,
+    made: SampleLabels,
+    timings: Timings,
+    count_px: Callable[[int], None] = _ignore,
+) -> None:
     """Write everything of a sample into the hand-off, the labels block by block."""
     for name, labels in made.labels.items():
         target = handoff.create(sample.sample, name, sample.shape, np.uint32)
         for start, block in _blocks(labels, sample.shape, target.chunks):
             target.write(start, block)
+            count_px(block.size)
     attributes: dict[str, Any] = {UNCERTIFIED: made.uncertified}
     if made.matching:
         handoff.write(sample.sample, NUCLEAR_MATCHING, made.matching.table)

@@ -1,7 +1,7 @@
 """Labels of images of any size in bounded memory: block by block, each with a certificate."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from threading import Lock
@@ -100,6 +100,7 @@ def label_by_blocks(
     labels: Writable,
     options: WatershedOptions,
     blocks: BlockOptions | None = None,
+    count_px: Callable[[int], None] | None = None,
 ) -> BlockReport:
     """Do what `deep_watershed` does, reading and writing block by block.
 
@@ -117,6 +118,8 @@ def label_by_blocks(
         Of `deep_watershed`.
     blocks : BlockOptions, optional
         How to cut.
+    count_px : callable, optional
+        Is told the pixels of each block that has been labelled.
 
     Returns
     -------
@@ -144,7 +147,7 @@ def label_by_blocks(
             labels[core.slices] = np.zeros(core.shape, np.uint32)
         return BlockReport(0, 0, (), False)
     try:
-        report = work.run()
+        report = work.run(count_px or (lambda pixels: None))
     except Undecided:
         report = None
     can_redo = height * width <= blocks.whole_image_px
@@ -185,7 +188,7 @@ class _Work:
                 return False
         return True
 
-    def run(self) -> BlockReport:
+    def run(self, count_px: Callable[[int], None]) -> BlockReport:
         """Label all blocks, then join them."""
         stitching, lock = Stitching(self.labels), Lock()
         widened, uncertified = 0, []
@@ -197,6 +200,7 @@ class _Work:
             return core, is_widened, found.unsure_px > 0
 
         for core, is_widened, is_unsure in self._map(label_one):
+            count_px(core.shape[0] * core.shape[1])
             widened += is_widened
             if is_unsure:
                 uncertified.append(core)
