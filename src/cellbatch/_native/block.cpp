@@ -73,22 +73,21 @@ class CoreSurvey {
     CoreSurvey(const BlockPlace& place, const std::vector<int32_t>& label_of, const int32_t* ids,
                const Markers& markers)
         : place_(place), label_of_(label_of), ids_(ids), markers_(markers), objects_(markers.keys.size()),
-          bits_(place.core[3] - place.core[2] + 1) {}
+          rows_(place.core[3] - place.core[2] + (place.core[3] == place.width)) {}
 
     BlockResult run(int32_t* labels) {
         const int64_t *core = place_.core, width = core[3] - core[2];
         std::vector<int32_t> above(width + 2), own(width + 2);
-        const int64_t windows = width + (core[3] == place_.width);
         read_row(core[0] - 1, above);
         for (int64_t y = core[0]; y < core[1]; ++y) {
             read_row(y, own);
             std::memcpy(labels + (y - core[0]) * width, own.data() + 1, width * sizeof *labels);
-            measure_row(above.data(), own.data(), windows, static_cast<int32_t>(y), bits_, objects_);
+            rows_.measure(above.data(), own.data(), static_cast<int32_t>(y), objects_);
             above.swap(own);
         }
         if (core[1] == place_.height) {
             std::fill(own.begin(), own.end(), 0);
-            measure_row(above.data(), own.data(), windows, static_cast<int32_t>(core[1]), bits_, objects_);
+            rows_.measure(above.data(), own.data(), static_cast<int32_t>(core[1]), objects_);
         }
         return compact(labels, (core[1] - core[0]) * width);
     }
@@ -128,7 +127,7 @@ class CoreSurvey {
     const int32_t* ids_;
     const Markers& markers_;
     std::vector<Object> objects_;
-    RowBits bits_;
+    RowSurvey rows_;
     int64_t unsure_ = 0;
 };
 

@@ -14,6 +14,7 @@ constexpr int64_t kLanes = 8;
 constexpr int64_t kLanes = 4;
 #endif
 constexpr int64_t kVectors = 4, kStep = kLanes * kVectors;
+constexpr int64_t kAhead = 2;
 // Columns worked on at once, so that all rows in reach stay in the innermost cache.
 constexpr int64_t kStrip = 256;
 typedef double Vector __attribute__((vector_size(kLanes * sizeof(double))));
@@ -96,6 +97,9 @@ class Smoother {
     void widen(int64_t row) {
         const float* from = source_ + row * shape_.width + first_;
         double* to = slot(row);
+        // The next rows lie far apart, where the processor does not look ahead by itself.
+        if (row + kAhead < shape_.height)
+            for (int64_t x = 0; x < last_ - first_; x += 16) __builtin_prefetch(from + kAhead * shape_.width + x);
         for (int64_t x = 0; x < last_ - first_; ++x) to[x] = from[x];
     }
 

@@ -28,6 +28,13 @@ inline uint32_t nonzero(const int32_t* a) {
     const __m512i values = _mm512_loadu_si512(a);
     return _mm512_test_epi32_mask(values, values);
 }
+inline void look_up_lanes(const int32_t* table, const int32_t* places, int32_t* to) {
+    // Two halves: gathers of 16 are slower than two of 8.
+    for (int i = 0; i < kLanes; i += 8) {
+        const __m256i near = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(places + i));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), _mm256_i32gather_epi32(table, near, 4));
+    }
+}
 inline bool follow_lanes(const int32_t* held, int32_t* own) {
     __m512i values = _mm512_loadu_si512(own);
     const __mmask16 open = _mm512_movepi32_mask(values);
@@ -51,6 +58,9 @@ inline __m256i load_ints(const int32_t* from) { return _mm256_loadu_si256(reinte
 inline uint32_t same(__m256i a, __m256i b) { return _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b))); }
 inline uint32_t differ(const int32_t* a, const int32_t* b) { return 0xffu ^ same(load_ints(a), load_ints(b)); }
 inline uint32_t nonzero(const int32_t* a) { return 0xffu ^ same(load_ints(a), _mm256_setzero_si256()); }
+inline void look_up_lanes(const int32_t* table, const int32_t* places, int32_t* to) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_i32gather_epi32(table, load_ints(places), 4));
+}
 inline bool follow_lanes(const int32_t* held, int32_t* own) {
     __m256i values = load_ints(own);
     if (!_mm256_movemask_ps(_mm256_castsi256_ps(values))) return false;
@@ -113,12 +123,22 @@ inline bool follow_one(const int32_t* held, int32_t* own) {
     return *own < 0;
 }
 #if !defined(__AVX2__)
+inline void look_up_lanes(const int32_t* table, const int32_t* places, int32_t* to) {
+    for (int i = 0; i < kLanes; ++i) to[i] = table[places[i]];
+}
 inline bool follow_lanes(const int32_t* held, int32_t* own) {
     bool is_open = false;
     for (int i = 0; i < kLanes; ++i) is_open |= follow_one(held, own + i);
     return is_open;
 }
 #endif
+
+// to[i] = table[places[i]]; the places may lie where the values go.
+inline void look_up(const int32_t* table, const int32_t* places, int64_t count, int32_t* to) {
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) look_up_lanes(table, places + i, to + i);
+    for (; i < count; ++i) to[i] = table[places[i]];
+}
 
 inline Floats absolute(Floats a) { return larger(a, all(0) - a); }
 

@@ -76,22 +76,28 @@ void append(std::vector<Run>& runs, int32_t y, int32_t x) {
     }
 }
 
-// Adds the markers outside the mask that hang together with one inside.
-void explore_outside(Judge& judge, const float* interior, float threshold, Shape shape, uint8_t* verdicts,
-                     std::vector<Run>& runs) {
+// Calls visit(place) for the eight neighbours of a pixel that the image holds, and for the pixel itself.
+template <class Visit>
+void for_neighbours(Place from, Shape shape, Visit&& visit) {
+    for (int32_t i = 0; i < 9; ++i) {
+        const Place to{from.y + i / 3 - 1, from.x + i % 3 - 1};
+        if (to.y >= 0 && to.x >= 0 && to.y < shape.height && to.x < shape.width) visit(to);
+    }
+}
+
+// Adds the markers outside the mask that hang together with one inside; `border` holds the marker pixels next to the mask's end.
+void explore_outside(Judge& judge, const float* interior, float threshold, Shape shape, const std::vector<Place>& border,
+                     uint8_t* verdicts, std::vector<Run>& runs) {
     std::vector<Place> found;
     auto explore = [&](Place from) {
-        for (int32_t i = 0; i < 9; ++i) {
-            const Place to{from.y + i / 3 - 1, from.x + i % 3 - 1};
-            if (to.y < 0 || to.x < 0 || to.y >= shape.height || to.x >= shape.width) continue;
+        for_neighbours(from, shape, [&](Place to) {
             const int64_t pixel = to.y * shape.width + to.x;
-            if (interior[pixel] > threshold || (verdicts[pixel] & kExplored) || !judge.is_marker(to)) continue;
+            if (interior[pixel] > threshold || (verdicts[pixel] & kExplored) || !judge.is_marker(to)) return;
             verdicts[pixel] |= kExplored;
             found.push_back(to);
-        }
+        });
     };
-    for (const Run& run : runs)
-        for (int32_t x = run.x0; x < run.x1; ++x) explore({run.y, x});
+    for (const Place place : border) explore(place);
     for (size_t i = 0; i < found.size(); ++i) explore(Place(found[i]));
     if (found.empty()) return;
     for (const Run& run : runs)
@@ -150,6 +156,7 @@ std::vector<Run> find_maxima(const float* maxima, const float* interior, float i
         std::memset(scratch, kUnknown, shape.size());
         const std::vector<Band> bands = split_rows(shape.height, shape.width, threads);
         std::vector<std::vector<Run>> parts(bands.size());
+        std::vector<std::vector<Place>> borders(bands.size());
         for_bands(bands, threads, [&](size_t i, Band band) {
             Judge judge(maxima, shape, height, options, scratch);
             const Prefilter prefilter(maxima, shape, options.radius, height);
@@ -158,13 +165,23 @@ std::vector<Run> find_maxima(const float* maxima, const float* interior, float i
                 prefilter.run(y, interior + y * shape.width, interior_threshold, bits);
                 bits.each([&](int64_t x) {
                     const Place place{static_cast<int32_t>(y), static_cast<int32_t>(x)};
-                    if (judge.is_marker(place)) append(parts[i], place.y, place.x);
+                    if (!judge.is_marker(place)) return;
+                    append(parts[i], place.y, place.x);
+                    bool is_border = false;
+                    for_neighbours(place, shape, [&](Place to) {
+                        is_border |= !(interior[to.y * shape.width + to.x] > interior_threshold);
+                    });
+                    if (is_border) borders[i].push_back(place);
                 });
             }
         });
-        for (const auto& part : parts) runs.insert(runs.end(), part.begin(), part.end());
+        std::vector<Place> border;
+        for (size_t i = 0; i < bands.size(); ++i) {
+            runs.insert(runs.end(), parts[i].begin(), parts[i].end());
+            border.insert(border.end(), borders[i].begin(), borders[i].end());
+        }
         Judge judge(maxima, shape, height, options, scratch);
-        explore_outside(judge, interior, interior_threshold, shape, scratch, runs);
+        explore_outside(judge, interior, interior_threshold, shape, border, scratch, runs);
     }
     number_components(runs);
     if (unsure) {

@@ -37,18 +37,18 @@ class Survey {
    public:
     Survey(const int32_t* ids, Shape shape, const std::vector<int32_t>& label_of, int32_t label_count)
         : ids_(ids), shape_(shape), label_of_(label_of), objects_(label_count + 1), above_(shape.width + 2, 0),
-          own_(shape.width + 2, 0), bits_(shape.width + 1) {}
+          own_(shape.width + 2, 0), rows_(shape.width + 1) {}
 
     void run(Band band) {
         if (band.first > 0) read(band.first - 1, above_);
         for (int64_t y = band.first; y < band.last; ++y) {
             read(y, own_);
-            measure_row(above_.data(), own_.data(), shape_.width + 1, static_cast<int32_t>(y), bits_, objects_);
+            rows_.measure(above_.data(), own_.data(), static_cast<int32_t>(y), objects_);
             above_.swap(own_);
         }
         if (band.last == shape_.height) {
             std::fill(own_.begin(), own_.end(), 0);
-            measure_row(above_.data(), own_.data(), shape_.width + 1, static_cast<int32_t>(shape_.height), bits_, objects_);
+            rows_.measure(above_.data(), own_.data(), static_cast<int32_t>(shape_.height), objects_);
         }
     }
 
@@ -56,9 +56,7 @@ class Survey {
 
    private:
     void read(int64_t y, std::vector<int32_t>& row) const {
-        const int32_t *from = ids_ + y * shape_.width, *label_of = label_of_.data();
-        int32_t* to = row.data() + 1;
-        for (int64_t x = 0; x < shape_.width; ++x) to[x] = label_of[from[x]];
+        look_up(label_of_.data(), ids_ + y * shape_.width, shape_.width, row.data() + 1);
     }
 
     const int32_t* ids_;
@@ -66,7 +64,7 @@ class Survey {
     const std::vector<int32_t>& label_of_;
     Objects objects_;
     std::vector<int32_t> above_, own_;
-    RowBits bits_;
+    RowSurvey rows_;
 };
 
 // Fills the small components of what is not the object within its box, whatever they hold.
@@ -146,21 +144,32 @@ void Object::add(const Object& other) {
     x1 = std::max(x1, other.x1);
 }
 
-// Only windows that are not of one label say anything.
-void measure_row(const int32_t* a, const int32_t* b, int64_t windows, int32_t y, RowBits& bits,
-                 std::vector<Object>& objects) {
-    bits.fill(0, windows,
-              [&](int64_t x) { return differ(a + x, a + x + 1) | differ(b + x, b + x + 1) | differ(a + x, b + x); },
-              [&](int64_t x) { return a[x] != a[x + 1] || b[x] != b[x + 1] || a[x] != b[x]; });
+void RowSurvey::find_steps(const int32_t* row, RowBits& bits) const {
+    bits.fill(0, windows_, [&](int64_t x) { return differ(row + x, row + x + 1); },
+              [&](int64_t x) { return row[x] != row[x + 1]; });
+}
+
+// Only windows in which labels change both along the rows and from one to the other say anything of Euler numbers.
+void RowSurvey::measure(const int32_t* above, const int32_t* own, int32_t y, std::vector<Object>& objects) {
+    if (is_first_) find_steps(above, above_);
+    is_first_ = false;
+    find_steps(own, own_);
+    down_.fill(0, windows_ + 1, [&](int64_t x) { return differ(above + x, own + x); },
+               [&](int64_t x) { return above[x] != own[x]; });
+    for (int64_t k = 0; k < down_.words(); ++k) {
+        above_.word(k) |= own_.word(k);
+        above_.word(k) &= down_.word(k) | down_.word(k) >> 1 | down_.word(k + 1) << 63;
+    }
+    above_.each([&](int64_t x) { count_window(objects, above[x], above[x + 1], own[x], own[x + 1]); });
     int64_t start = 0;
-    bits.each([&](int64_t at) {
-        count_window(objects, a[at], a[at + 1], b[at], b[at + 1]);
-        if (b[at] == b[at + 1]) return;
-        if (b[at] && at > start) objects[b[at]].add_run(y, static_cast<int32_t>(start), static_cast<int32_t>(at));
+    own_.each([&](int64_t at) {
+        if (own[at] && at > start) objects[own[at]].add_run(y, static_cast<int32_t>(start), static_cast<int32_t>(at));
         start = at;
     });
     // A row that goes on to the right ends with a run that no window has closed.
-    if (b[windows] && windows > start) objects[b[windows]].add_run(y, static_cast<int32_t>(start), static_cast<int32_t>(windows));
+    if (own[windows_] && windows_ > start)
+        objects[own[windows_]].add_run(y, static_cast<int32_t>(start), static_cast<int32_t>(windows_));
+    std::swap(above_, own_);
 }
 
 void clean_objects(int32_t* ids, Shape shape, std::vector<int32_t> label_of, int32_t label_count, SizeLimits limits,
@@ -188,8 +197,8 @@ void clean_objects(int32_t* ids, Shape shape, std::vector<int32_t> label_of, int
         if (is_kept[label] && objects[label].area > 0) numbers[label] = ++count;
     for (int32_t& label : label_of) label = numbers[label];
     for_bands(bands, threads, [&](size_t, Band band) {
-        const int32_t* number_of = label_of.data();
-        for (int64_t i = band.first * shape.width; i < band.last * shape.width; ++i) ids[i] = number_of[ids[i]];
+        int32_t* first = ids + band.first * shape.width;
+        look_up(label_of.data(), first, (band.last - band.first) * shape.width, first);
     });
 }
 

@@ -19,8 +19,21 @@ struct Object {
     void add(const Object& other);
 };
 
-// Counts the 2x2 windows between two rows, and the runs of the lower one. Index 0 of a row is its left neighbour.
-void measure_row(const int32_t* above, const int32_t* own, int64_t windows, int32_t y, RowBits& bits, std::vector<Object>& objects);
+// Counts the 2x2 windows between rows of labels, and the runs of the lower ones. Index 0 of a row is its left neighbour.
+class RowSurvey {
+   public:
+    explicit RowSurvey(int64_t windows) : windows_(windows), above_(windows + 1), own_(windows + 1), down_(windows + 1) {}
+
+    // Rows come from the top down; `above` is the last call's `own`.
+    void measure(const int32_t* above, const int32_t* own, int32_t y, std::vector<Object>& objects);
+
+   private:
+    void find_steps(const int32_t* row, RowBits& bits) const;
+
+    int64_t windows_;
+    RowBits above_, own_, down_;  // where labels change along the two rows, and from one to the other
+    bool is_first_ = true;
+};
 
 struct SizeLimits {
     double small_objects;

@@ -63,8 +63,7 @@ std::vector<int64_t> Flood::find_doubtful(int threads) const {
         const int64_t width = shape_.width;
         std::vector<int32_t> own(width), below(width);
         auto read = [&](int64_t y, std::vector<int32_t>& to) {
-            const int32_t* from = ids_ + y * width;
-            for (int64_t x = 0; x < width; ++x) to[x] = label_of[from[x]];
+            look_up(label_of.data(), ids_ + y * width, width, to.data());
         };
         RowBits right(width), above(width), down(width);
         auto compare = [&](const int32_t* a, const int32_t* b, int64_t count, RowBits& bits) {
