@@ -1,9 +1,10 @@
 #!/usr/bin/env nextflow
 // cellbatch: DeepCell segmentation, from a samplesheet to labels, tables and a report
 
-include { codeOf; entriesOf; finishRun; launchRecord; modelFiles; remarksOf; stageRows; thresholdsOf } from './subworkflows/local/launch/main'
+include { codeOf; entriesOf; finishRun; launchRecord; modelFiles; remarksOf; samplesheetOf; stageRows; thresholdsOf } from './subworkflows/local/launch/main'
 include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
 include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
+include { PREVIEW_IMAGES     } from './modules/local/preview_images/main'
 include { PREPROCESS_IMAGES  } from './modules/local/preprocess_images/main'
 include { INFER_TILES        } from './modules/local/infer_tiles/main'
 include { POSTPROCESS_LABELS } from './modules/local/postprocess_labels/main'
@@ -13,16 +14,11 @@ include { CHECK_RUN          } from './modules/local/check_run/main'
 
 workflow {
     main:
-    if (!params.input) {
-        error("--input is missing: give a samplesheet (CSV with the columns sample, image, …), or try -profile test")
-    }
-    def samplesheet = file(params.input, glob: false)
-    if (!samplesheet.exists() || samplesheet.isDirectory()) {
-        error("--input: no samplesheet ${params.input}; give the path of a CSV file")
-    }
+    def samplesheet = samplesheetOf(params.input)
     def rows = stageRows(samplesheet)
     def model = modelFiles(projectDir, params.model)
     def model_entries = model.collect { file -> entriesOf(file) }
+    def schema = file("${projectDir}/nextflow_schema.json")
     def launch = launchRecord(projectDir, params, rows, model_entries)
     def staged = rows.collectMany { row -> row.files.findAll { cell -> cell.state == 'staged' }.collect { cell -> cell.file } }
 
@@ -30,7 +26,7 @@ workflow {
         samplesheet,
         staged,
         model,
-        file("${projectDir}/nextflow_schema.json"),
+        schema,
         codeOf(projectDir, 'plan_batches'),
         launch,
     )
@@ -48,7 +44,10 @@ workflow {
             }
             [batch.meta, batch.record, batch.measured, files]
         }
-    ch_segmented = ch_batches.map { meta, record, _measured, files -> [meta, record, files] }
+    // with --preview a few samples meet a grid of parameters, and nothing else runs
+    def is_preview = params.preview.toString().toBoolean()
+    ch_images = ch_batches.map { meta, record, _measured, files -> [meta, record, files] }
+    ch_segmented = ch_images.filter { _batch -> !is_preview }
     ch_records = ch_batches.map { meta, record, _measured, _files -> [meta, record] }
     ch_measured = ch_batches.map { meta, _record, measured, files -> [meta, measured, files] }
 
@@ -66,6 +65,7 @@ workflow {
     ch_prepared = PREPARE_MODEL.out.model.first()
     ch_manifest = PREPARE_MODEL.out.manifest.map { manifest -> manifest.text.trim() }.first()
 
+    PREVIEW_IMAGES(ch_images.filter { _batch -> is_preview }, ch_prepared, schema, codeOf(projectDir, 'preview_images'), groovy.json.JsonOutput.toJson(params))
     PREPROCESS_IMAGES(ch_segmented, ch_manifest, codeOf(projectDir, 'preprocess_images'))
     // a large image is inferred by several tasks at once, and labelled when all its heads are there
     ch_shards = PREPROCESS_IMAGES.out.pixels.flatMap { meta, pixels -> (0..<meta.shards).collect { shard -> [meta, shard, pixels] } }
@@ -88,6 +88,7 @@ workflow {
         .toSortedList { a, b -> a.toString() <=> b.toString() }
         .map { versions -> versions + [['workflow', 'nextflow', workflow.nextflow.version.toString()]] }
         .map { versions -> groovy.json.JsonOutput.toJson([parameters: params, versions: versions]) }
+        .filter { _run -> !is_preview }
     REPORT_RUN(
         MEASURE_CELLS.out.summary.toSortedList { a, b -> a.name <=> b.name },
         ch_timings.toSortedList { a, b -> a.name <=> b.name },

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cellbatch.cli import Parser, run
 from cellbatch.phases.failures import Failures
+from cellbatch.phases.method_options import PREPROCESSING
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.phases.samples import read_batch
 from cellbatch.phases.timing_files import write_timings
@@ -15,7 +16,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_options(["batch", "images", "model", "output", "timings"], Path, required=True)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--percentile", type=float)
+    parser.add_options(["percentile", "model_mpp"], float)
     parser.add_argument("--clahe_kernel_size", type=int)
     parser.add_argument("--failed", type=Path, help="with --keep_going: where the samples that go wrong are listed")
     options = parser.parse_args()
@@ -25,7 +26,7 @@ def main() -> None:
         options.images,
         options.model,
         options.output,
-        overrides={"percentile": options.percentile, "clahe_kernel_size": options.clahe_kernel_size},
+        overrides={name: getattr(options, name) for name in PREPROCESSING},
         processes=options.processes,
         failures=failures,
     )

@@ -11,8 +11,10 @@ from PIL import Image
 from cellbatch.commands.main import main
 from cellbatch.io.labels import read_labels
 from cellbatch.io.parameters import read_parameters
-from cellbatch.phases.preview import CROP_PX, MPP_FACTORS, THRESHOLDS, choose_crops
+from cellbatch.phases.preview_grid import MPP_FACTORS, THRESHOLDS
+from cellbatch.phases.preview_images import CAPTION_PX, CROP_PX, SHOWN_PX, choose_crops
 from cellbatch.phases.segment_image import segment
+from cellbatch.reporting.overlays import draw_overlay
 from cellbatch.spec import SampleSpec
 
 
@@ -112,9 +114,52 @@ def test_a_preview_is_a_sheet_with_params_files(tissue, tmp_path, project):
         assert given["radius"] == 3
         read_parameters(schema, {**given, "input": "sheet.csv"})
     first, second = (json.loads((tmp_path / f"tissue_01.preview/r{row}c1.json").read_text()) for row in (1, 2))
-    assert first["image_mpp"] == 0.5
+    assert {name: value for name, value in first.items() if name != "model"} == {
+        "radius": 3, "compartment": "both", "nuclear_channel": "0", "membrane_channel": "1"
+    }  # fmt: skip
     assert "maxima_threshold_nuclear" not in first
     assert 0 < second["maxima_threshold_nuclear"] < 0.2
+
+
+def test_a_preview_tries_recipes_and_its_cell_segments_as_shown(tissue, tmp_path):
+    arguments = [tissue, "--nuclear-channel", "0", "--membrane-channel", "1", "--image-mpp", "0.5"]
+    recipes = ["--preview-recipes", "1 | 0; none", "--outdir", tmp_path]
+    assert main(["preview", *map(str, [*arguments, *recipes])]) == 0
+    files = sorted((tmp_path / "tissue_01.preview").iterdir())
+    assert len(files) == 3 * len(THRESHOLDS) * len(MPP_FACTORS)
+    swapped, blank = (json.loads((tmp_path / f"tissue_01.preview/r{row}c2.json").read_text()) for row in (6, 11))
+    assert (swapped["nuclear_channel"], swapped["membrane_channel"]) == ("1", "0")
+    assert (blank["nuclear_channel"], blank["membrane_channel"]) == ("0", "none")
+    assert swapped["model_mpp"] == pytest.approx(0.5 / 0.75, abs=1e-6)
+    # the whole image is one crop here, so the parameters of a cell give the labels that it shows
+    sheet = Image.open(tmp_path / "tissue_01.preview.png")
+    wide, high = sheet.width // len(MPP_FACTORS), sheet.height // (3 * len(THRESHOLDS))
+    shown = np.asarray(sheet.crop((wide, 5 * high + CAPTION_PX, wide + SHOWN_PX, 6 * high)))
+    given = [text for name, value in swapped.items() for text in (f"--{name}", str(value))]
+    assert run_segment(tissue, "--image-mpp", "0.5", *given, "--outdir", tmp_path / "out") == 0
+    labels = [read_labels(tmp_path / f"out/labels/tissue_01.{name}.ome.tif") for name in ("whole_cell", "nuclear")]
+    image = np.moveaxis(planes(tissue)[[1, 0]], 0, -1).astype(np.float32)
+    picture = Image.fromarray(draw_overlay(image, *labels))
+    picture.thumbnail((SHOWN_PX, SHOWN_PX), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(np.asarray(picture), shown)
+
+
+@pytest.mark.parametrize("recipes", ["0 | 1 | 2", ";"])
+def test_recipes_that_cannot_be_read_are_refused(recipes, tissue, tmp_path, capsys):
+    arguments = [tissue, "--nuclear-channel", "0", "--membrane-channel", "1", "--image-mpp", "0.5"]
+    code = main(["preview", *map(str, arguments), "--preview-recipes", recipes, "--outdir", str(tmp_path)])
+    assert code == 64
+    assert "--preview_recipes: found" in capsys.readouterr().err
+
+
+def test_model_mpp_changes_what_the_network_sees_and_not_what_is_measured(tissue, tmp_path):
+    arguments = [tissue, "--nuclear-channel", "0", "--membrane-channel", "1", "--image-mpp", "0.5"]
+    assert run_segment(*arguments, "--model-mpp", "0.25", "--outdir", tmp_path / "fine") == 0
+    assert run_segment(*arguments, "--outdir", tmp_path / "own") == 0
+    fine, own = (pd.read_parquet(tmp_path / f"{name}/cells/tissue_01.cells.parquet") for name in ("fine", "own"))
+    assert len(fine) != len(own)
+    for table in (fine, own):
+        np.testing.assert_allclose(table["area_um2"], table["area"] * 0.25)
 
 
 def test_a_preview_of_a_folder_is_refused(tissue, tmp_path, capsys):

@@ -12,8 +12,9 @@ from cellbatch.errors import ConfigError
 from cellbatch.inference.engine import DEVICES, ENGINES
 from cellbatch.phases.cell_tables import TABLE_FORMATS, TableOptions
 from cellbatch.phases.loaded_model import InferenceOptions
-from cellbatch.phases.preview import preview_image
-from cellbatch.phases.segment_files import PREPROCESSING, WATERSHED, SegmentRequest, copy_labels, segment_files
+from cellbatch.phases.method_options import PREPROCESSING, WATERSHED
+from cellbatch.phases.preview_file import preview_file
+from cellbatch.phases.segment_files import SegmentRequest, copy_labels, segment_files
 from cellbatch.spec import COMPARTMENT_CHOICES
 
 # the first word of deepcell-applications' own command line
@@ -43,6 +44,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--columns", default="cellbatch", help="cellbatch, qupath, mcquant or ark")
     _option(parser, "measure_channels", help="names or positions, comma-separated; default: all")
     parser.add_argument("--formats", default="", help="comma list: geojson, geojson.gz, spatialdata")
+    _option(parser, "preview_recipes", default="", help="preview: channels to try, 'nuclear | membrane; …'")
     parser.add_argument("--squeeze", action="store_true", help="understood for old command lines: labels are (Y, X)")
 
 
@@ -73,7 +75,7 @@ def run_preview(options: argparse.Namespace) -> None:
     ConfigError
         As ``run_segment``.
     """
-    sheet = preview_image(read_request(options))
+    sheet = preview_file(read_request(options), options.preview_recipes)
     sys.stdout.write(f"{sheet}\nparams files of its cells in {sheet.with_suffix('')}\n")
 
 

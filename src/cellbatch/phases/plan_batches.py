@@ -28,7 +28,7 @@ from cellbatch.phases.prepare_model import name_prepared
 from cellbatch.phases.records import BatchRecord, encode_record
 from cellbatch.phases.rerun_samplesheet import rerun_rows
 from cellbatch.phases.settle_samples import Fallbacks
-from cellbatch.planning.batches import cut_batches, name_batch, weigh
+from cellbatch.planning.batches import cut_batches, name_batch, spread, weigh
 from cellbatch.planning.machines import read_prices
 from cellbatch.planning.memory import MEMORY_MODELS, project_engine_mb, project_memory_mb
 from cellbatch.planning.shards import AUTO_SHARD_PIXELS, count_shards
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 AUTO = "auto"
 # worker processes of a task, the cpus of process_medium in conf/base.config
 PROCESSES = 2
+PREVIEWED_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def plan_batches(
     """
     table = read_prices(prices) if prices else None
     setting = read_setting(parameters, table)
-    manifest = model.manifest
+    manifest: Manifest = override(model.manifest, model_mpp=parameters.get("model_mpp"))
     check_compartment(manifest, parameters.get("compartment") or "both")
     fallbacks = Fallbacks(
         image_mpp=parameters.get("image_mpp"),
@@ -138,6 +139,11 @@ def plan_batches(
         **project_money([b["meta"]["pixels"] for b in batches], [p.sample for p in planned], parameters, setting),
     }
     logger.info("%d samples in %d batches", len(planned), len(batches))
+    if parameters.get("preview"):
+        # the plan tells of the whole run, its one batch holds a few samples
+        shown = [planned[i] for i in spread(len(planned), PREVIEWED_SAMPLES)]
+        batches = [_describe(shown, sheet.files, engine_mb, shard_pixels)]
+        assign_machines(batches, parameters, table)
     return batches, plan
 
 

@@ -12,6 +12,7 @@ from cellbatch.geometry.scale import model_shape
 from cellbatch.io.handoffs import HandoffWriter
 from cellbatch.io.models import read_manifest
 from cellbatch.phases.failures import Failures, leave_out, remove_empty
+from cellbatch.phases.method_options import adapt_manifest
 from cellbatch.phases.pixels import write_pixels
 from cellbatch.phases.samples import map_here, map_samples
 from cellbatch.phases.sources import SampleImage
@@ -19,7 +20,7 @@ from cellbatch.phases.streamed_preprocessing import check_pixels, stream_sample
 from cellbatch.preprocessing.resize import resize_image
 from cellbatch.preprocessing.statistics import PreprocessingStatistics, bin_pixels, compute_statistics
 from cellbatch.reporting.timings import Timings
-from cellbatch.spec import Batch, Manifest, PreprocessingOptions, SampleSpec, override
+from cellbatch.spec import Batch, Manifest, PreprocessingOptions, SampleSpec
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def preprocess_images(
     images : folder with the staged inputs
     model : folder of the prepared model
     output : the hand-off to write; see ``write_pixels``
-    overrides : options that replace the manifest's; ``None`` values do not
+    overrides : options, see ``adapt_manifest``, that replace the manifest's; ``None`` values do not
     processes : samples worked on at once
     failures : takes the samples that go wrong, and leaves no hand-off if none is left; None stops at the first
 
@@ -56,8 +57,8 @@ def preprocess_images(
     Timings
         One row per sample.
     """
-    manifest = read_manifest(model)
-    options = override(manifest.preprocessing, **(overrides or {}))
+    manifest = adapt_manifest(read_manifest(model), overrides or {})
+    options = manifest.preprocessing
     timings = Timings("preprocess", batch.batch)
     logger.info("preprocessing %d images of batch %s", len(batch.samples), batch.batch)
     work = partial(_preprocess_sample, images=images, manifest=manifest, options=options)

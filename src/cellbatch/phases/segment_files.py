@@ -24,6 +24,7 @@ from cellbatch.phases.cell_tables import TableOptions
 from cellbatch.phases.infer_tiles import infer_batch
 from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
+from cellbatch.phases.method_options import PREPROCESSING, WATERSHED
 from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.plan_batches import plan_batches
 from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
@@ -33,16 +34,6 @@ from cellbatch.spec import SAMPLE_NAME, Batch
 logger = logging.getLogger(__name__)
 
 IMAGE_COLUMNS = ("image", "nuclear_image", "membrane_image")
-PREPROCESSING = ("percentile", "clahe_kernel_size")
-WATERSHED = (
-    "maxima_threshold_whole_cell",
-    "maxima_threshold_nuclear",
-    "interior_threshold",
-    "interior_smooth",
-    "small_objects_threshold",
-    "fill_holes_threshold",
-    "radius",
-)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def _settle_nuclear(row: Row, headers: Mapping[str, ImageHeader], fallbacks: Fal
     else:
         header = headers["nuclear"]
         wanted = row.nuclear_channel or _only(header) or fallbacks.nuclear_channel
-    return _resolve(wanted, header, "nuclear_channel")
+    return resolve_channel(wanted, header, "nuclear_channel")
 
 
 def _settle_membrane(row: Row, headers: Mapping[str, ImageHeader], fallbacks: Fallbacks) -> str:
@@ -147,11 +147,11 @@ def _settle_membrane(row: Row, headers: Mapping[str, ImageHeader], fallbacks: Fa
         wanted = row.membrane_channel or fallbacks.membrane_channel
         if not wanted and (header.shape[0] == 1 or not fallbacks.needs_membrane):
             wanted = BLANK
-        return _resolve(wanted, header, "membrane_channel")
+        return resolve_channel(wanted, header, "membrane_channel")
     if "membrane" in headers:
         header = headers["membrane"]
         wanted = row.membrane_channel or _only(header) or fallbacks.membrane_channel
-        return _resolve(wanted, header, "membrane_channel")
+        return resolve_channel(wanted, header, "membrane_channel")
     if row.membrane_channel not in ("", BLANK):
         raise InputError(
             f"membrane_channel is {row.membrane_channel!r}, but membrane_image is empty; name the file, "
@@ -164,8 +164,20 @@ def _only(header: ImageHeader) -> str:
     return "0" if header.shape[0] == 1 else ""
 
 
-def _resolve(recipe: str, header: ImageHeader, column: str) -> str:
-    """Give a recipe over indices, or an error that names the column and the channels there are."""
+def resolve_channel(recipe: str, header: ImageHeader, column: str) -> str:
+    """Give a recipe over indices.
+
+    Parameters
+    ----------
+    recipe : over names or indices; ``none`` for a blank membrane
+    header : of the file that holds the channels
+    column : ``nuclear_channel`` or ``membrane_channel``, for errors
+
+    Raises
+    ------
+    InputError
+        If it names a channel that is not there, with those that are.
+    """
     if not recipe:
         known = ", ".join(f"{i} {name}".strip() for i, name in enumerate(header.channel_names))
         blank = f", or {BLANK!r} for a blank one" if column == "membrane_channel" else ""

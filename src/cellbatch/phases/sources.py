@@ -25,7 +25,7 @@ from cellbatch.preprocessing.channels import (
     parse_recipe,
 )
 from cellbatch.preprocessing.clip import PercentileSearch
-from cellbatch.spec import ImageSource, SampleSpec, Window
+from cellbatch.spec import ImageHeader, ImageSource, SampleSpec, Window
 
 
 def staged_path(images: Path, position: int) -> Path:
@@ -94,6 +94,12 @@ class SampleImage:
     ) -> None:
         """Close all files."""
         self._stack.close()
+
+    def header(self, role: str) -> ImageHeader:
+        """Header of the file that holds the channels of a role, ``nuclear`` or ``membrane``."""
+        if self._source(role) not in self._role:
+            raise InputError(f"sample {self.sample.sample}: has no {role} image; name its file in the samplesheet")
+        return self._reader(role).header
 
     def read(self, channel: int, window: Window | None = None) -> np.ndarray:
         """Read the stored pixels (Y, X) of one channel, counted over all files, whole or within ``window``."""

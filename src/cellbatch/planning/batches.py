@@ -71,6 +71,19 @@ def name_batch(names: Sequence[str]) -> str:
     return "b" + hashlib.sha256("\n".join(names).encode()).hexdigest()[:BATCH_ID_DIGITS]
 
 
+def spread(count: int, wanted: int) -> list[int]:
+    """Choose some of ``count`` numbers from 0, evenly, the first and the last among them.
+
+    Examples
+    --------
+    >>> spread(10, 4), spread(2, 4), spread(9, 1)
+    ([0, 3, 6, 9], [0, 1], [0])
+    """
+    if wanted >= count:
+        return list(range(count))
+    return [0] if wanted == 1 else [round(i * (count - 1) / (wanted - 1)) for i in range(wanted)]
+
+
 def _hash(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 

@@ -1,6 +1,18 @@
 // What must be looked at anew at every launch, because Nextflow's own hashes do not see it:
 // which files each row names, what stands inside folders, and which lines of the package a phase depends on.
 
+// The samplesheet, if there is one.
+def samplesheetOf(input) {
+    if (!input) {
+        error("--input is missing: give a samplesheet (CSV with the columns sample, image, …), or try -profile test")
+    }
+    def samplesheet = file(input, glob: false)
+    if (!samplesheet.exists() || samplesheet.isDirectory()) {
+        error("--input: no samplesheet ${input}; give the path of a CSV file")
+    }
+    samplesheet
+}
+
 // Path cells of every row, numbered in the order in which their files are staged. Nextflow's own CSV reader knows no
 // doubled quotes and no byte order mark; the plan holds its own reading of the sheet against this one.
 def stageRows(samplesheet) {
@@ -63,7 +75,10 @@ def finishRun(projectDir, parameters, is_success, handoffs) {
     else {
         writeCost(projectDir, parameters.outdir)
     }
-    if (is_success && !is_plan_only) {
+    if (is_success && !is_plan_only && parameters.preview.toString().toBoolean()) {
+        log.info("previews  ${parameters.outdir}/preview")
+    }
+    else if (is_success && !is_plan_only) {
         log.info("labels    ${parameters.outdir}/labels\noverlays  ${parameters.outdir}/qc\nreport    ${parameters.outdir}/report/multiqc_report.html")
     }
 }
