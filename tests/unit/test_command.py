@@ -1,6 +1,7 @@
 """The command ``cellbatch segment``."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from cellbatch.phases.preview_images import CAPTION_PX, CROP_PX, SHOWN_PX, choos
 from cellbatch.phases.segment_image import segment
 from cellbatch.reporting.overlays import draw_overlay
 from cellbatch.spec import SampleSpec
+from tests.unit.test_io_model_sources import make_archive
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +84,47 @@ def test_the_command_line_of_deepcell_applications(results, tissue, tmp_path, ca
         (["TISSUE", "--model", "nowhere"], 64, "no model 'nowhere'"),
         (["TISSUE", "--columns", "excel"], 64, "--columns: found 'excel'"),
         (["TISSUE", "--sample", "a/b"], 64, "--sample: found 'a/b'"),
-        (["mesmer", "--nuclear-image", "TISSUE", "--image-mpp", "0.5", "--nuclear-channel", "0"], 64, "'mesmer'"),
+        (["mesmer", "--nuclear-image", "TISSUE", "--nuclear-channel", "0"], 64, "DEEPCELL_ACCESS_TOKEN is not set"),
     ],
 )
-def test_wrong_use_is_explained(arguments, code, message, tissue, tmp_path, capsys):
+def test_wrong_use_is_explained(arguments, code, message, tissue, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("DEEPCELL_ACCESS_TOKEN", raising=False)
     words = [str(tissue) if word == "TISSUE" else word for word in arguments]
     assert run_segment(*words, "--outdir", tmp_path / "out") == code
     assert message in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def bare_network(project: Path, folder: Path) -> Path:
+    """The demo network as a user's own file, with a manifest that knows no weights beside it."""
+    record = json.loads((project / "assets/models/demo/manifest.json").read_text())
+    del record["weights"]
+    (folder / "net.manifest.json").write_text(json.dumps(record))
+    return Path(shutil.copy(project / "assets/models/demo/model.onnx", folder / "net.onnx"))
+
+
+def test_a_bare_network_is_prepared_once_and_kept(results, tissue, tmp_path, project):
+    cache = tmp_path / "cache"
+    arguments = [tissue, "--nuclear-channel", "0", "--membrane-channel", "1", "--image-mpp", "0.5"]
+    arguments += ["--model", bare_network(project, tmp_path), "--model-cache", cache]
+    expected = read_labels(results / "labels/tissue_01.whole_cell.ome.tif")
+    made = []
+    for name in ("first", "second"):
+        assert run_segment(*arguments, "--outdir", tmp_path / name) == 0
+        found = read_labels(tmp_path / name / "labels/tissue_01.whole_cell.ome.tif")
+        np.testing.assert_array_equal(found, expected)
+        made.append({path: path.stat().st_mtime_ns for path in cache.rglob("*")})
+    assert made[0] == made[1]
+    # where the pipeline looks for them: a folder per model with the manifest beside it
+    assert len(list(cache.glob("*/model/model.onnx"))) == len(list(cache.glob("*/manifest.json"))) == 1
+
+
+def test_an_archive_is_unpacked_and_converted_or_refused(tissue, tmp_path, capsys):
+    archive = make_archive(tmp_path / "own.tar.gz", {"MultiplexSegmentation/notes.txt": b"no graph"})
+    arguments = [tissue, "--nuclear-channel", "0", "--membrane-channel", "1", "--image-mpp", "0.5"]
+    assert run_segment(*arguments, "--model", archive, "--outdir", tmp_path / "out") == 65
+    assert "one SavedModel was expected inside, found 0" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_unknown_options_are_wrong_use(capsys):

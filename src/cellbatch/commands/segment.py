@@ -33,7 +33,8 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     _option(parser, "outdir", "--output-directory", type=Path, default=Path("results"), help="default: results")
     parser.add_argument("--output-name", help="also write the labels of the cells under this name")
     parser.add_argument("--sample", default="", help="name of the results; default: that of the file")
-    parser.add_argument("--model", help="name or folder of a model; default: demo")
+    parser.add_argument("--model", help="as the pipeline's --model: demo, mesmer, a folder or file; default: demo")
+    _option(parser, "model_cache", type=Path, help="keeps models that had to be fetched or converted")
     parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
@@ -106,6 +107,7 @@ def read_request(options: argparse.Namespace) -> SegmentRequest:
             options.table_format, options.columns, tuple(name for name in options.formats.split(",") if name)
         ),
         how=InferenceOptions(options.engine, options.device, options.tile_batch, os.cpu_count() or 1),
+        model_cache=options.model_cache,
     )
 
 

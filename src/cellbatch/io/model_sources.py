@@ -90,7 +90,7 @@ def describe_source(model: Path, beside: Iterable[Path] = ()) -> ModelSource:
     form = _form(model)
     if form is None:
         raise InputError(f"{model}: is no model; expected {EXPECTED}")
-    places = [path for path in beside if path.name in (MANIFEST_FILE, _stem(model.name) + MANIFEST_SUFFIX)]
+    places = [path for path in beside if path.name in (MANIFEST_FILE, weights_stem(model.name) + MANIFEST_SUFFIX)]
     if places:
         return ModelSource(form, model, _read_record(places[0]), str(places[0]))
     known = {str(record["archive"]["folder"]): name for name, record in read_applications().items()}
@@ -99,7 +99,7 @@ def describe_source(model: Path, beside: Iterable[Path] = ()) -> ModelSource:
         return ModelSource(form, model, read_applications()[known[folder]], known[folder])
     raise InputError(
         f"{model.name}: which application these weights belong to is not known; put a manifest beside them, named "
-        f"{_stem(model.name)}{MANIFEST_SUFFIX} (for a network with Mesmer's interface a copy of "
+        f"{weights_stem(model.name)}{MANIFEST_SUFFIX} (for a network with Mesmer's interface a copy of "
         f"assets/models/mesmer/{MANIFEST_FILE})"
     )
 
@@ -152,7 +152,7 @@ def _is_manifest(path: Path) -> bool:
     return path.name == MANIFEST_FILE or path.name.endswith(MANIFEST_SUFFIX)
 
 
-def _stem(name: str) -> str:
+def weights_stem(name: str) -> str:
     """File name without the suffix that tells its form."""
     for suffix in (*ARCHIVE_SUFFIXES, *KERAS_SUFFIXES, ".onnx"):
         if name.lower().endswith(suffix):

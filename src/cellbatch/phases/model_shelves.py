@@ -7,6 +7,7 @@ from cellbatch.io.models import MANIFEST_FILE
 
 # in a checkout the models stand beside src, in an installed package inside it
 _PACKAGE = Path(__file__).resolve().parents[1]
+EXAMPLE_IMAGE = _PACKAGE.parents[1] / "assets" / "test" / "tissue_01.ome.tif"
 MODEL_SHELVES = (_PACKAGE.parents[1] / "assets" / "models", _PACKAGE / "assets" / "models")
 
 

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 from cellbatch.errors import ConfigError
-from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.preview_images import preview_images
 from cellbatch.phases.segment_files import SegmentRequest, plan_request
 
@@ -29,9 +28,9 @@ def preview_file(request: SegmentRequest, recipes: str = "") -> Path:
     InputError, ConfigError
         As ``segment_files``; also if the request names a folder of images.
     """
-    folder = find_model(request.model)
     request.outdir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".preview.", dir=request.outdir) as staged:
+        folder = request.ready_model(Path(staged))
         batches = plan_request(request, folder, Path(staged))
         if len(batches) != 1 or len(batches[0].samples) != 1:
             raise ConfigError("a preview shows one image; name a file instead of a folder")

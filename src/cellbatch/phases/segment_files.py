@@ -25,10 +25,10 @@ from cellbatch.phases.infer_tiles import infer_batch
 from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
 from cellbatch.phases.method_options import PREPROCESSING, WATERSHED
-from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.plan_batches import plan_batches
 from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
 from cellbatch.phases.preprocess_images import preprocess_images
+from cellbatch.phases.ready_model import ready_model
 from cellbatch.spec import SAMPLE_NAME, Batch
 
 logger = logging.getLogger(__name__)
@@ -45,10 +45,11 @@ class SegmentRequest:
     images : path by column of the samplesheet: ``image``, or ``nuclear_image`` and perhaps ``membrane_image``
     outdir : gets ``labels``, ``cells``, ``qc`` and what else is asked for, as a run of the pipeline does
     sample : name of the results; empty = that of the file
-    model : name or folder of a model
+    model : name or path of a model, in any form that the pipeline takes
     parameters : of the pipeline, by name; None and absent ones take their defaults
     table : what is written of the cells
     how : runtime of the network
+    model_cache : keeps models that had to be prepared
     """
 
     images: Mapping[str, Path]
@@ -58,6 +59,11 @@ class SegmentRequest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     table: TableOptions = field(default_factory=TableOptions)
     how: InferenceOptions = field(default_factory=InferenceOptions)
+    model_cache: Path | None = None
+
+    def ready_model(self, scratch: Path) -> Path:
+        """Folder of the prepared model; see ``ready_model``."""
+        return ready_model(self.model, self.how.engine, scratch, self.model_cache)
 
 
 def segment_files(request: SegmentRequest) -> pd.DataFrame:
@@ -75,12 +81,12 @@ def segment_files(request: SegmentRequest) -> pd.DataFrame:
     ConfigError
         If the model or an option is not there.
     """
-    model = find_model(request.model)
     missing = [path for path in request.images.values() if not path.exists()]
     if missing:
         raise InputError(f"{', '.join(map(str, missing))}: no such file")
     request.outdir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".segment.", dir=request.outdir) as folder:
+        model = request.ready_model(Path(folder))
         batches = plan_request(request, model, Path(folder))
         tables = [_run(batch, request, model, Path(folder)) for batch in batches]
     return pd.concat(tables, ignore_index=True)
