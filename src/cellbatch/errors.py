@@ -81,3 +81,7 @@ def explain_system_error(error: OSError) -> CellbatchError | None:
     if error.errno in _PASSING:
         return EngineError(f"{where}the disk or the network failed ({said}); look at them and run again with -resume")
     return None
+
+
+class NeedsMoreMemory(EngineError):
+    """A task that could go on, but not within the memory that it was promised; it is repeated with more."""

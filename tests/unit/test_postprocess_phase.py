@@ -12,12 +12,14 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from cellbatch.errors import InputError
+from cellbatch.errors import InputError, NeedsMoreMemory
 from cellbatch.io.handoffs import HandoffReader, HandoffWriter
 from cellbatch.io.labels import read_labels
+from cellbatch.phases.failures import Failures
 from cellbatch.phases.loaded_model import HEAD_NAMES
 from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
+from cellbatch.phases.promised_memory import whole_image_px
 from cellbatch.postprocessing.blocks import BlockOptions
 from cellbatch.progress import Progress
 from cellbatch.spec import COMPARTMENTS, Batch, ImageSource, SampleSpec
@@ -148,27 +150,60 @@ def test_label_files_may_be_left_out(heads, tmp_path):
         assert "nuclear_matched" in handoff.names("same")
 
 
-def test_a_tie_over_a_large_image_names_sample_and_file(tmp_path, monkeypatch):
-    """Quantised maps without smoothing hang on ties, and this image may not be done at once."""
+@pytest.fixture
+def tied(tmp_path, monkeypatch):
+    """Maps that hang on ties without smoothing, of an image that counts as large; give a way to label them."""
     monkeypatch.setattr("cellbatch.phases.postprocess_labels.IN_MEMORY_PX", 1)
-    limited = partial(BlockOptions, whole_image_px=1)
-    monkeypatch.setattr("cellbatch.phases.postprocess_labels.BlockOptions", limited)
     path = tmp_path / "b.heads.zip"
     rng = np.random.default_rng(0)
     with HandoffWriter(path) as heads:
         for compartment in COMPARTMENTS:
             for head in HEAD_NAMES:
                 heads.write("tied", f"{compartment}_{head}", rng.integers(0, 4, (300, 300)).astype(np.float32))
-    batch = Batch("b", (_sample("tied", (300, 300), 0.5),))
+    batch, files = (
+        Batch("b", (_sample("tied", (300, 300), 0.5),)),
+        LabelFiles(tmp_path / "labels", tmp_path / "b.labels.zip"),
+    )
+    return partial(postprocess_labels, batch, path, find_model("demo"), files, overrides={"interior_smooth": 0})
+
+
+def test_a_tie_over_a_large_image_names_sample_and_file(tied, tmp_path, monkeypatch):
+    """Where an image may not be labelled at once however much memory there is."""
+    limited = partial(BlockOptions, whole_image_px=1)
+    monkeypatch.setattr("cellbatch.phases.postprocess_labels.whole_image_px", lambda *_: 1)
+    monkeypatch.setattr("cellbatch.phases.promised_memory.BlockOptions", limited)
     with pytest.raises(InputError, match=r"sample tied: whole_cell maps in b.heads.zip: .*exact ties.*interior_smooth"):
-        postprocess_labels(
-            batch,
-            path,
-            find_model("demo"),
-            LabelFiles(tmp_path / "labels", tmp_path / "b.labels.zip"),
-            overrides={"interior_smooth": 0},
-        )
+        tied()
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["b.heads.zip"]
+
+
+def test_a_tie_that_needs_more_memory_than_promised_repeats_the_task(tied, tmp_path, monkeypatch):
+    monkeypatch.setattr("cellbatch.phases.promised_memory.WHOLE_BYTES_PER_PX", 1 << 20)
+    tied()
+    monkeypatch.setenv("NXF_TASK_WORKDIR", str(tmp_path / "task"))
+    (tmp_path / "task").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for failures in (None, Failures("postprocess")):
+        with pytest.raises(NeedsMoreMemory, match=r"sample tied: .* tried again with more memory") as caught:
+            tied(failures=failures)
+        assert caught.value.exit_code == 75
+    (tmp_path / "task" / ".attempt").write_text("4 75\n")
+    with pytest.raises(InputError, match="exact ties"):
+        tied()
+
+
+def test_four_attempts_hold_the_largest_image_that_is_labelled_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("NXF_TASK_WORKDIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shape = (8192, 8192)
+    room = []
+    for attempt in range(1, 5):
+        (tmp_path / ".attempt").write_text(f"{attempt} 75\n")
+        room.append(whole_image_px([_sample("a", shape, 0.5)], [8192 * 8192], 2))
+    assert room == sorted(set(room))
+    assert room[0] < room[-1] == BlockOptions().whole_image_px == 8192 * 8192
+    (tmp_path / ".attempt").write_text("3 1\n")
+    assert whole_image_px([_sample("a", shape, 0.5)], [8192 * 8192], 2) == room[0]
 
 
 def test_a_pyramid_is_written_from_blocks(tmp_path, monkeypatch):

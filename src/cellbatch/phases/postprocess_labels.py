@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from cellbatch.errors import InputError
 from cellbatch.geometry.blocks import BlockGrid
 from cellbatch.io.handoffs import HandoffWriter
 from cellbatch.io.label_store import LabelStore
@@ -21,8 +20,9 @@ from cellbatch.io.models import read_manifest
 from cellbatch.phases.failures import Failures, leave_out, remove_empty
 from cellbatch.phases.handoff_files import open_heads, open_shard
 from cellbatch.phases.loaded_model import HEAD_NAMES
+from cellbatch.phases.promised_memory import tie_error, whole_image_px
 from cellbatch.phases.samples import map_here, map_samples, sample_file
-from cellbatch.postprocessing.blocks import BlockOptions, Readable, label_by_blocks
+from cellbatch.postprocessing.blocks import BlockOptions, NeedsWholeImage, Readable, label_by_blocks
 from cellbatch.postprocessing.matching import NucleusMatching, match_nuclei
 from cellbatch.postprocessing.numbering import close_gaps
 from cellbatch.postprocessing.resize import ResizedLabels
@@ -45,10 +45,7 @@ WRITTEN_PX = 1024
 
 @dataclass(frozen=True)
 class LabelFiles:
-    """Where labels go: ``folder`` gets ``<sample>.<compartment>.ome.tif``, ``handoff`` is for the measurement.
-
-    ``is_tiff_wanted`` turns the OME-TIFFs off; the hand-off is always written.
-    """
+    """Where labels go: ``folder`` gets ``<sample>.<compartment>.ome.tif`` if wanted, ``handoff`` is always written."""
 
     folder: Path
     handoff: Path
@@ -156,6 +153,8 @@ def postprocess_labels(
     ------
     InputError
         If a label hangs on exact ties over a whole image that is too large to be done at once.
+    NeedsMoreMemory
+        If it could be done at once with more memory than the task was promised.
     """
     selected = read_manifest(model).selected(compartment)
     options = resolve_watershed(selected, overrides or {})
@@ -163,13 +162,14 @@ def postprocess_labels(
     timings = Timings("postprocess", batch.batch)
     output.folder.mkdir(parents=True, exist_ok=True)
     logger.info("labelling %d images of batch %s", len(batch.samples), batch.batch)
-    work = _Work(paths, options, output, processes)
+    work = _Work(paths, options, output, processes, 0)
     samples = batch.samples
     if failures is not None:
         inferred = {name for path in paths for name in open_shard(path).samples()}
         samples = tuple(sample for sample in samples if sample.sample in inferred)
     small = [sample for sample in samples if not work.is_large(sample)]
     large = [sample for sample in samples if work.is_large(sample)]
+    work = replace(work, whole_image_px=whole_image_px(large, [work.model_px(one) for one in large], processes))
     with HandoffWriter(output.handoff) as handoff:
         for sample, made in map_samples(work.label_small, small, processes, failures):
             _hand_over(handoff, sample, made, timings)
@@ -181,10 +181,6 @@ def postprocess_labels(
     return timings
 
 
-def _ignore(pixels: int) -> None:
-    """Count nothing."""
-
-
 @dataclass(frozen=True)
 class _Work:
     """What the samples of a batch have in common."""
@@ -193,11 +189,15 @@ class _Work:
     options: Mapping[str, WatershedOptions]
     output: LabelFiles
     threads: int
+    whole_image_px: int
 
     def is_large(self, sample: SampleSpec) -> bool:
         """Whether a sample is worked on block by block."""
-        first = open_heads(self.heads, sample.sample, f"{next(iter(self.options))}_{HEAD_NAMES[0]}")
-        return max(first.shape[0] * first.shape[1], sample.shape[0] * sample.shape[1]) > IN_MEMORY_PX
+        return max(self.model_px(sample), sample.shape[0] * sample.shape[1]) > IN_MEMORY_PX
+
+    def model_px(self, sample: SampleSpec) -> int:
+        """Pixels at ``model_mpp``."""
+        return math.prod(self._maps(sample, next(iter(self.options)))[HEAD_NAMES[0]].shape)
 
     def label_small(self, sample: SampleSpec) -> SampleLabels:
         """Label in memory."""
@@ -223,25 +223,24 @@ class _Work:
                 maps = self._maps(sample, compartment)
                 shape = maps["interior"].shape
                 store = stack.enter_context(LabelStore(shape, self.output.handoff.parent))
-                blocks = BlockOptions(threads=self.threads)
+                blocks = BlockOptions(threads=self.threads, whole_image_px=self.whole_image_px)
                 try:
                     report = label_by_blocks(*maps.values(), store, watershed, blocks, progress.add)
-                except ValueError as error:
+                except NeedsWholeImage as error:
                     files = ", ".join(path.name for path in self.heads)
-                    raise InputError(f"{compartment} maps in {files}: {error} (--interior_smooth)") from error
+                    raise tie_error(error, shape[0] * shape[1], f"{compartment} maps in {files}") from error
                 made.labels[compartment] = bring_to_image(store, sample.shape)
                 made.uncertified[compartment] = len(report.uncertified)
                 made.pixels = shape[0] * shape[1]
             self._match(sample, made)
-            self._write(sample, made, self.threads, progress.add)
+            progress.add(self._write(sample, made, self.threads))
             _hand_over(handoff, sample, replace(made, seconds=clock()), timings, progress.add)
 
     def _work_px(self, sample: SampleSpec) -> int:
         """Pixels of all steps of a large sample: labelling, and each layer into its file and into the hand-off."""
-        model_px = math.prod(self._maps(sample, next(iter(self.options)))[HEAD_NAMES[0]].shape)
         layers = len(self.options) + (set(self.options) == set(COMPARTMENTS))
         written = layers * (1 + self.output.is_tiff_wanted)
-        return len(self.options) * model_px + written * sample.shape[0] * sample.shape[1]
+        return len(self.options) * self.model_px(sample) + written * sample.shape[0] * sample.shape[1]
 
     def _maps(self, sample: SampleSpec, compartment: str) -> dict[str, Any]:
         return {head: open_heads(self.heads, sample.sample, f"{compartment}_{head}") for head in HEAD_NAMES}
@@ -255,13 +254,13 @@ class _Work:
         made.matching = match_nuclei((nuclear[core.slices], whole_cell[core.slices]) for core in cores)
         made.labels[NUCLEAR_MATCHED] = made.matching.apply(nuclear)
 
-    def _write(
-        self, sample: SampleSpec, made: SampleLabels, threads: int, count_px: Callable[[int], None] = _ignore
-    ) -> None:
-        for name, labels in made.labels.items() if self.output.is_tiff_wanted else ():
+    def _write(self, sample: SampleSpec, made: SampleLabels, threads: int) -> int:
+        """Write the label files; how many px they have together."""
+        layers = made.labels if self.output.is_tiff_wanted else {}
+        for name, labels in layers.items():
             path = sample_file(self.output.folder, sample, f"{name}.ome.tif")
             write_labels(path, labels, sample.image_mpp, name, threads)
-            count_px(sample.shape[0] * sample.shape[1])
+        return len(layers) * sample.shape[0] * sample.shape[1]
 
 
 def _hand_over(
@@ -269,7 +268,7 @@ def _hand_over(
     sample: SampleSpec,
     made: SampleLabels,
     timings: Timings,
-    count_px: Callable[[int], None] = _ignore,
+    count_px: Callable[[int], None] = lambda pixels: None,
 ) -> None:
     """Write everything of a sample into the hand-off, the labels block by block."""
     for name, labels in made.labels.items():

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cellbatch.errors import CellbatchError, EngineError, InputError, explain_system_error
+from cellbatch.errors import CellbatchError, EngineError, InputError, NeedsMoreMemory, explain_system_error
 from cellbatch.phases.failures import Failures
 from cellbatch.phases.records import decode_record
 from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, Batch, SampleSpec
@@ -77,7 +77,8 @@ def map_here(
 
     Parameters
     ----------
-    function, samples, failures : as for ``map_samples``; a sample that kills this process takes its batch with it
+    function, samples, failures : as for ``map_samples``; a sample that kills this process takes its batch with it, and
+        one that needs more memory than the task was promised has the task repeated
     """
     guarded = partial(_run_one, function)
     for sample in samples:
@@ -86,6 +87,8 @@ def map_here(
             continue
         try:
             result = guarded(sample)
+        except NeedsMoreMemory:
+            raise
         except Exception as error:  # the run keeps going: the reason travels to the report instead
             failures.add(sample.sample, error)
         else:

@@ -15,9 +15,16 @@ def write_timings(timings: Timings, path: Path) -> None:
 
     Exit code 137 means that the one before was killed for memory: the projection was wrong.
     """
+    number, code = read_attempt()
+    if number > 1:
+        timings.add("", f"attempt_{number}_after_exit_{code}", 0.0)
+    write_table(timings.table(), path, "csv")
+
+
+def read_attempt() -> tuple[int, int]:
+    """Which attempt this task is, from 1, and the exit code of the one before (0 for the first)."""
     for folder in (Path(), Path(os.environ.get("NXF_TASK_WORKDIR") or ".")):
         if (folder / ATTEMPT).is_file():
             number, code = (folder / ATTEMPT).read_text(encoding="ascii").split()
-            timings.add("", f"attempt_{number}_after_exit_{code}", 0.0)
-            break
-    write_table(timings.table(), path, "csv")
+            return int(number), int(code)
+    return 1, 0

@@ -94,6 +94,10 @@ class Undecided(Exception):
     """An exact tie that hangs on the whole image."""
 
 
+class NeedsWholeImage(ValueError):
+    """An exact tie on an image that is larger than what may be done at once."""
+
+
 def label_by_blocks(
     inner_distance: Readable,
     interior: Readable,
@@ -129,9 +133,10 @@ def label_by_blocks(
     ------
     TypeError
         If a map does not hold real numbers, or `labels` is not uint32.
+    NeedsWholeImage
+        If a label hangs on exact ties over the whole image, which is too large to be done at once.
     ValueError
-        If shapes differ, values or options are out of range, or a label hangs on exact ties over the whole image, which
-        is too large to be done at once.
+        If shapes differ, or values or options are out of range.
 
     References
     ----------
@@ -156,7 +161,7 @@ def label_by_blocks(
             logger.warning("%d of %d blocks could not be certified", len(report.uncertified), report.blocks)
         return report
     if not can_redo:
-        raise ValueError(
+        raise NeedsWholeImage(
             f"labels of the {height}x{width} px image hang on exact ties of values that only the whole image settles, "
             f"and it is larger than the {blocks.whole_image_px} px that may be done at once; smooth the interior map"
         )
