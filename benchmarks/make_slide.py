@@ -7,6 +7,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,12 +62,30 @@ class Slide:
                 for x in range(0, width, TILE_PX):
                     yield self.tile(channel, y, x, step)
 
+    def encoded_tiles(self, level: int) -> Iterator[bytes]:
+        """All tiles of the full resolution as they are stored; channels that are not fine repeat one tile."""
+        height, width = self.shape
+        for channel in range(self.channels):
+            repeated = encode(self.tile(channel, 0, 0, 1), level) if channel >= self._fine else None
+            for y in range(0, height, TILE_PX):
+                for x in range(0, width, TILE_PX):
+                    yield repeated or encode(self.tile(channel, y, x, 1), level)
 
-def write_slide(path: Path, shape: tuple[int, int], channels: int = 4, fine: int = 4, level: int = 1) -> None:
-    """Write the slide with its pyramid; ``level`` is zlib's."""
-    slide = Slide(draw_field(), channels, shape, fine)
+
+def encode(tile: np.ndarray, level: int) -> bytes:
+    """Compress a tile with zlib, after horizontal differences."""
+    differences = np.diff(tile, axis=1, prepend=np.zeros((len(tile), 1), tile.dtype))
+    return zlib.compress(differences.astype("<u2").tobytes(), level)
+
+
+def write_slide(slide: Slide, path: Path, *, is_flat: bool = False, level: int = 1) -> None:
+    """Write a slide with its pyramid, or without one, its channels that are not fine repeating one tile.
+
+    ``level`` is zlib's.
+    """
+    shape, channels = slide.shape, slide.channels
     steps = [1]
-    while max(shape) // steps[-1] > SMALLEST_LEVEL_PX:
+    while not is_flat and max(shape) // steps[-1] > SMALLEST_LEVEL_PX:
         steps.append(2 * steps[-1])
     names = [
         ("DAPI", "CD45", "PanCK", "CD3")[channel] if channel < 4 else f"marker {channel}" for channel in range(channels)
@@ -75,7 +94,7 @@ def write_slide(path: Path, shape: tuple[int, int], channels: int = 4, fine: int
     with tifffile.TiffWriter(path, bigtiff=True) as tif:
         for step in steps:
             tif.write(
-                slide.tiles(step),
+                slide.encoded_tiles(level) if is_flat else slide.tiles(step),
                 shape=(channels, *(-(-size // step) for size in shape)),
                 dtype=np.uint16,
                 photometric="minisblack",
@@ -100,8 +119,12 @@ def main() -> None:
     parser.add_argument("--height", type=int)
     parser.add_argument("--channels", type=int, default=4)
     parser.add_argument("--fine", type=int, default=4, help="channels with all their grey levels")
+    parser.add_argument(
+        "--flat", action="store_true", help="no pyramid, and channels that are not fine repeat one tile"
+    )
     options = parser.parse_args()
-    write_slide(options.path, (options.height or options.side, options.side), options.channels, options.fine)
+    shape = (options.height or options.side, options.side)
+    write_slide(Slide(draw_field(), options.channels, shape, options.fine), options.path, is_flat=options.flat)
     print(f"{options.path}: {options.path.stat().st_size / 1e6:.0f} MB")
 
 

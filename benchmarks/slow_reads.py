@@ -48,12 +48,14 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=4)
     parser.add_argument("--delay_ms", type=float, default=50)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--flat", action="store_true", help="no pyramid; unused channels repeat one tile")
     parser.add_argument("--one", action="store_true", help="one run in this process, of the slide in outdir")
     options = parser.parse_args()
     if options.one:
         run_delayed(options.outdir, options.delay_ms / 1000)
         return
-    folder = Run(options.outdir, (options.side, options.side), options.channels).folder
+    drawing = ["--fine", str(len(USED)), "--flat"] if options.flat else []
+    folder = Run(options.outdir, (options.side, options.side), options.channels, drawing).folder
     with tifffile.TiffFile(folder / "images" / "1" / "slide.ome.tif") as tif:
         stored = sum(sum(tif.pages[channel].databytecounts) for channel in USED)
     seconds: dict[float, list[float]] = {0.0: [], options.delay_ms: []}

@@ -206,6 +206,21 @@ def test_four_attempts_hold_the_largest_image_that_is_labelled_at_once(tmp_path,
     assert whole_image_px([_sample("a", shape, 0.5)], [8192 * 8192], 2) == room[0]
 
 
+def test_images_narrower_than_a_chunk_are_handed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("cellbatch.phases.postprocess_labels.IN_MEMORY_PX", 1)
+    monkeypatch.setattr("cellbatch.io.handoff_format.SINGLE_CHUNK_BYTES", 1)
+    path, shapes = tmp_path / "b.heads.zip", {"tall": (1700, 90), "wide": (90, 1700)}
+    _write_heads(path, shapes)
+    output = LabelFiles(tmp_path / "labels", tmp_path / "b.labels.zip")
+    batch = Batch("b", tuple(_sample(name, shape, 0.5) for name, shape in shapes.items()))
+    postprocess_labels(batch, path, find_model("demo"), output)
+    with HandoffReader(output.handoff) as handoff:
+        for name in shapes:
+            labels = handoff.read(name, "whole_cell")
+            assert labels.max() > 30
+            assert_labels_equal(tifffile.imread(output.folder / f"{name}.whole_cell.ome.tif"), labels)
+
+
 def test_a_pyramid_is_written_from_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("cellbatch.phases.postprocess_labels.IN_MEMORY_PX", 1)
     monkeypatch.setattr("cellbatch.io.labels.PYRAMID_ABOVE", 1000)

@@ -1,9 +1,9 @@
 """The format of hand-off files: a Zarr 3 store inside a zip.
 
 The store is written here directly after the specification (a JSON document per group and array, one entry per chunk,
-Blosc LZ4 with byte shuffle), because a general Zarr library spends milliseconds per small array where tens of
-microseconds do. Any Zarr 3 reader opens the result. Chunks are written once and aligned, entries carry no date, and
-the file takes its name only when complete, so equal content gives equal bytes.
+Blosc with LZ4, or Zstandard for single bytes), because a general Zarr library spends milliseconds per small array
+where tens of microseconds do. Any Zarr 3 reader opens the result. Chunks are written once and aligned, entries carry no
+date, and the file takes its name only when complete, so equal content gives equal bytes.
 """
 
 from __future__ import annotations
@@ -55,11 +55,26 @@ def array_prefix(sample: str, name: str) -> str:
 def encode_chunk(values: NDArray[Any]) -> bytes:
     """Compress one chunk; a single thread, since several would make the bytes depend on their timing."""
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    compressor, shuffle = _compression(values.dtype)
     return bytes(
         imagecodecs.blosc_encode(
-            little.tobytes(), level=1, compressor="lz4", shuffle="shuffle", typesize=values.dtype.itemsize, numthreads=1
+            little.tobytes(),
+            level=1,
+            compressor=compressor,
+            shuffle=shuffle,
+            typesize=values.dtype.itemsize,
+            numthreads=1,
         )
     )
+
+
+def _compression(dtype: np.dtype[Any]) -> tuple[str, str]:
+    """Compressor and shuffle of a type of numbers.
+
+    Single bytes, such as bins, hold less than eight bits each, which only a compressor with entropy coding uses; maps
+    of four bytes are almost noise, and not worth its time.
+    """
+    return ("zstd", "noshuffle") if dtype.itemsize == 1 else ("lz4", "shuffle")
 
 
 def decode_chunk(data: bytes, chunks: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -79,6 +94,7 @@ def decode_chunk(data: bytes, chunks: tuple[int, ...], dtype: np.dtype[Any]) -> 
 
 def array_document(shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...]) -> bytes:
     """Zarr 3 metadata of an array."""
+    compressor, shuffle = _compression(dtype)
     zero: Any = False if dtype.kind == "b" else 0.0 if dtype.kind == "f" else 0
     return _json(
         {
@@ -95,9 +111,9 @@ def array_document(shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[i
                     "name": "blosc",
                     "configuration": {
                         "typesize": dtype.itemsize,
-                        "cname": "lz4",
+                        "cname": compressor,
                         "clevel": 1,
-                        "shuffle": "shuffle",
+                        "shuffle": shuffle,
                         "blocksize": 0,
                     },
                 },

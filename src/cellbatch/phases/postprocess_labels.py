@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cellbatch.geometry.blocks import BlockGrid
+from cellbatch.geometry.blocks import BlockGrid, cover
 from cellbatch.io.handoffs import HandoffWriter
 from cellbatch.io.label_store import LabelStore
 from cellbatch.io.labels import write_labels
@@ -290,6 +290,7 @@ def _hand_over(
 def _blocks(
     labels: Readable, shape: tuple[int, int], chunks: tuple[int, ...]
 ) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Blocks of one chunk each, with their first pixel."""
-    for core in BlockGrid(shape, max(chunks)).cores():
+    """Blocks of whole chunks, with their first pixel."""
+    rows = chunks[0] * max(WRITTEN_PX // chunks[0], 1)
+    for core in cover(shape, (rows, chunks[1])):
         yield (core.y0, core.x0), np.asarray(labels[core.slices], np.uint32)

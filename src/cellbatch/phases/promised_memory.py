@@ -11,7 +11,7 @@ from cellbatch.planning.memory import MEMORY_MODELS, MIB, project_memory_mb
 from cellbatch.postprocessing.blocks import BlockOptions, NeedsWholeImage
 from cellbatch.spec import SampleSpec
 
-# of the maps, the labels and the kernels while an image is labelled at once; measured with benchmarks/memory.py
+# of the maps, the labels and the kernels while an image is labelled at once; measured at 67 Mpx
 WHOLE_BYTES_PER_PX = 24
 # exit codes after which a task is given more memory, and attempts at most; see conf/base.config
 MEMORY_EXITS = (75, 137)

@@ -1,7 +1,7 @@
 """Projected memory of each phase, from image sizes alone, and whether a machine holds it.
 
-The constants were measured with ``benchmarks/memory.py`` on drawn tissue and rounded up; a test holds them against
-what the phases take. The base is a Python process with the libraries of that phase.
+The constants were fitted to what ``benchmarks/any_size.py`` measured on drawn tissue of some sizes, and rounded up; a
+test holds them against what the phases take for others. The base is a Python process with the libraries of that phase.
 """
 
 import math
@@ -25,23 +25,26 @@ class MemoryModel:
     ----------
     base_mb : the process itself
     small_bytes_per_px : of an image that is held in memory
-    large_mb : buffers for a larger image
-    large_bytes_per_column : rows that are held over its whole width
-    large_bytes_per_px : what grows with its size nevertheless, such as the list of its cells
+    buffer_bytes_per_px : of the pixels of a larger image that are worked on at once
+    buffer_px, buffer_rows : how many these are at most, and over how many rows of its width
+    bytes_per_column : rows that are held over its whole width besides
+    bytes_per_px : what grows with its size nevertheless, such as the list of its cells
     """
 
     base_mb: int
     small_bytes_per_px: float
-    large_mb: int
-    large_bytes_per_column: int = 0
-    large_bytes_per_px: float = 0.0
+    buffer_bytes_per_px: float
+    buffer_px: int
+    buffer_rows: int = 1 << 30
+    bytes_per_column: int = 0
+    bytes_per_px: float = 0.0
 
 
 MEMORY_MODELS = {
-    "preprocess": MemoryModel(190, 24, 200, 1024),
-    "infer": MemoryModel(190, 14, 120, 8 * 1024),
-    "postprocess": MemoryModel(190, 28, 240, 0, 0.6),
-    "measure": MemoryModel(190, 52, 350, 0, 0.8),
+    "preprocess": MemoryModel(190, 24, 52, 1 << 22, 512),
+    "infer": MemoryModel(190, 14, 50, 1 << 20, 256, bytes_per_column=7 * 1024),
+    "postprocess": MemoryModel(190, 28, 42, 11 << 19, bytes_per_px=0.6),
+    "measure": MemoryModel(190, 52, 21, 1 << 24, bytes_per_px=0.8),
 }
 # phases that read the image file
 READING_PHASES = ("preprocess", "measure")
@@ -78,8 +81,9 @@ def project_sample_mb(phase: str, sample: SampleSpec, model_pixels: int) -> floa
     if pixels <= IN_MEMORY_PX:
         return forced_mb + pixels * model.small_bytes_per_px / MIB
     columns = sample.shape[1] * math.sqrt(pixels / image_pixels)
-    grown = columns * model.large_bytes_per_column + pixels * model.large_bytes_per_px
-    return forced_mb + model.large_mb + grown / MIB
+    buffered = min(pixels, model.buffer_px, model.buffer_rows * columns)
+    grown = columns * model.bytes_per_column + pixels * model.bytes_per_px
+    return forced_mb + (buffered * model.buffer_bytes_per_px + grown) / MIB
 
 
 def project_memory_mb(
