@@ -58,6 +58,8 @@ def open_collection(path: Path) -> ImageCollection:
 # px of a block that is copied at once, and rows of it: long blocks are few reads where pieces lie side by side
 COPY_PX = 1 << 22
 COPY_ROWS = 512
+# blocks on their way at once: enough that a mount on which every read waits does not starve the decoding
+COPIES_AHEAD = 4
 # what is cheap to read again needs no copy: it lies unpacked on the disk, or in memory, after the first look
 UNPACKED_FORMATS = ("npz", "png", "jpeg")
 
@@ -194,7 +196,7 @@ class SampleImage:
                 return block
 
             rows, columns = _copied_blocks(reader.block_shape(channels[0]), (height, width))
-            for block in read_ahead(cover((height, width), (rows, columns)), copy):
+            for block in read_ahead(cover((height, width), (rows, columns)), copy, COPIES_AHEAD):
                 count_px(block.shape[0] * block.shape[1])
             self._copies.update({(source, channel): (planes, index) for index, channel in enumerate(channels)})
 
