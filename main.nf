@@ -1,7 +1,7 @@
 #!/usr/bin/env nextflow
 // cellbatch: DeepCell segmentation, from a samplesheet to labels, tables and a report
 
-include { codeOf; entriesOf; finishRun; launchRecord; modelFiles; remarksOf; samplesheetOf; stageRows; thresholdsOf } from './subworkflows/local/launch/main'
+include { codeOf; entriesOf; finishRun; launchRecord; modelFiles; remarksOf; samplesheetOf; shownOf; stageRows; thresholdsOf } from './subworkflows/local/launch/main'
 include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
 include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
 include { PREVIEW_IMAGES     } from './modules/local/preview_images/main'
@@ -87,13 +87,13 @@ workflow {
         .map { process, tool, version -> [process.tokenize(':').last(), tool, version] }
         .toSortedList { a, b -> a.toString() <=> b.toString() }
         .map { versions -> versions + [['workflow', 'nextflow', workflow.nextflow.version.toString()]] }
-        .map { versions -> groovy.json.JsonOutput.toJson([parameters: params, versions: versions]) }
+        .map { versions -> groovy.json.JsonOutput.toJson([parameters: shownOf(params), versions: versions]) }
         .filter { _run -> !is_preview }
     REPORT_RUN(
         MEASURE_CELLS.out.summary.toSortedList { a, b -> a.name <=> b.name },
         ch_timings.toSortedList { a, b -> a.name <=> b.name },
         PLAN_BATCHES.out.plan,
-        PREPROCESS_IMAGES.out.failed.mix(POSTPROCESS_LABELS.out.failed, MEASURE_CELLS.out.failed).toSortedList(),
+        PREPROCESS_IMAGES.out.failed.mix(INFER_TILES.out.failed, POSTPROCESS_LABELS.out.failed, MEASURE_CELLS.out.failed).toSortedList(),
         PLAN_BATCHES.out.rows,
         ch_manifest,
         file("${projectDir}/assets/multiqc_config.yml"),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from cellbatch.cli import Parser, run
 from cellbatch.inference.engine import DEVICES, ENGINES, PRECISIONS
+from cellbatch.phases.crashes import outlive_crashes
+from cellbatch.phases.failures import Failures
 from cellbatch.phases.infer_tiles import infer_batch
 from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.timing_files import write_timings
@@ -25,6 +27,7 @@ def main() -> None:
     parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
     parser.add_argument("--shard", type=int, default=0, help="number of this task among those of its batch, from 0")
     parser.add_argument("--shard_pixels", type=int, default=0, help="px of an image per task; 0 = images are not cut")
+    parser.add_argument("--failed", type=Path, help="with --keep_going: where the samples that go wrong are listed")
     options = parser.parse_args()
     how = InferenceOptions(
         options.engine,
@@ -35,11 +38,13 @@ def main() -> None:
         options.tensorrt_cache,
     )
     shard = Shard(options.shard, options.shard_pixels)
-    timings = infer_batch(
-        options.pixels, options.model, options.output, how, compartment=options.compartment, shard=shard
-    )
+    failures = Failures("infer") if options.failed else None
+    files = (options.pixels, options.model, options.output)
+    timings = infer_batch(*files, how, compartment=options.compartment, shard=shard, failures=failures)
     write_timings(timings, options.timings)
+    if failures:
+        failures.write(options.failed)
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(outlive_crashes(lambda: run(main), sys.argv))

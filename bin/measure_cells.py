@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cellbatch.cli import Parser, run
 from cellbatch.phases.cell_tables import TableOptions
+from cellbatch.phases.crashes import outlive_crashes
 from cellbatch.phases.failures import Failures
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
 from cellbatch.phases.samples import read_batch
@@ -38,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(outlive_crashes(lambda: run(main), sys.argv))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from cellbatch.cli import Parser, run
+from cellbatch.phases.crashes import outlive_crashes
 from cellbatch.phases.failures import Failures
 from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
 from cellbatch.phases.samples import read_batch
@@ -43,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(outlive_crashes(lambda: run(main), sys.argv))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from cellbatch.cli import Parser, run
+from cellbatch.phases.crashes import outlive_crashes
 from cellbatch.phases.failures import Failures
 from cellbatch.phases.method_options import PREPROCESSING
 from cellbatch.phases.preprocess_images import preprocess_images
@@ -36,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(outlive_crashes(lambda: run(main), sys.argv))

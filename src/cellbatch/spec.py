@@ -129,6 +129,22 @@ class Manifest:
         return {name: spec for name, spec in self.compartments.items() if wanted in ("both", name)}
 
 
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How an image is to be understood where its file leaves a choice.
+
+    Attributes
+    ----------
+    allow_rgb : take a colour image as channels instead of refusing it
+    z_plane : 0-based plane of a z-stack, or time point of a time series
+    projection : ``max`` or ``mean`` over the planes of either; empty where a plane is named, or nothing
+    """
+
+    allow_rgb: bool = False
+    z_plane: int | None = None
+    projection: str = ""
+
+
 @dataclass(frozen=True)
 class ImageHeader:
     """What is known of an image before its pixels are read.
@@ -143,6 +159,7 @@ class ImageHeader:
         or ``jpeg``
     forced_bytes : memory that the format forces on whoever reads a part of it: its largest compressed piece, before
         and after decoding, where that is more than a few tiles (a compressed file in one strip, a picture); else 0
+    is_colour : whether the channels are the colours of one picture
     """
 
     shape: tuple[int, int, int]
@@ -151,6 +168,7 @@ class ImageHeader:
     image_mpp: float | None
     format: str
     forced_bytes: int = 0
+    is_colour: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +191,7 @@ class SampleSpec:
     ``nuclear`` and ``membrane`` are recipes over channel indices (``"0"``, ``"max(1,3)"``); an empty membrane
     stands for zeros. ``shape`` is the image's ``(Y, X)``; ``columns`` holds the samplesheet's unknown columns,
     ``measured_channels`` the positions of the channels that are measured (empty: all). ``forced_bytes`` is the memory
-    that the files' formats force on a reader, see ``ImageHeader``.
+    that the files' formats force on a reader, see ``ImageHeader``; ``reading`` is how they are to be understood.
     """
 
     sample: str
@@ -188,10 +206,14 @@ class SampleSpec:
     columns: Mapping[str, str] = field(default_factory=dict)
     measured_channels: tuple[int, ...] = ()
     forced_bytes: int = 0
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
     def to_json(self) -> dict[str, Any]:
         """Give plain types, without the copies that ``dataclasses.asdict`` makes: a run may have a million samples."""
         record = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        record["reading"] = {name: getattr(self.reading, name) for name in ReadOptions.__dataclass_fields__}
+        if self.reading == ReadOptions():
+            del record["reading"]
         record["sources"] = [{"role": s.role, "position": s.position, "member": s.member} for s in self.sources]
         return record
 
@@ -205,6 +227,7 @@ class SampleSpec:
                 "shape": tuple(record["shape"]),
                 "channel_names": tuple(record["channel_names"]),
                 "measured_channels": tuple(record["measured_channels"]),
+                "reading": ReadOptions(**record.get("reading", {})),
             }
         )
 

@@ -3,8 +3,8 @@
 python -m tests.fuzz --inputs 100000 --processes 2 --outdir fuzz            all kinds
 python -m tests.fuzz --kind tiff --only 4711                                one mutant again, with its traceback
 
-Each mutant follows from (seed, kind, number). Workers may grow by 1 GB and take 10 s per mutant. What kills a worker,
-and every error that is not the project's own, is a finding: the mutant is kept in the output folder.
+Each mutant follows from (seed, kind, number). Workers may grow by 1 GB and work for 10 s on a mutant. What kills a
+worker, and every error that is not the project's own, is a finding: the mutant is kept in the output folder.
 """
 
 import argparse
@@ -28,7 +28,9 @@ from tests.fuzz.seeds import KINDS, Seed, seeds_of
 from tests.fuzz.targets import check, clear
 
 GROWTH_BYTES = 2**30
+# of work, and by the clock: a worker of low priority waits for others
 SECONDS = 10
+STUCK_SECONDS = 120
 PER_WORKER = 1000
 
 
@@ -50,12 +52,14 @@ def run_range(kind: str, numbers: range, options: argparse.Namespace, counts: Pa
         for number in numbers:
             counts.write_text(json.dumps({"number": number, **outcomes}))
             name, data = make_mutant(kind, number, options.seed, seeds)
-            signal.alarm(SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.alarm(STUCK_SECONDS)
             try:
                 outcomes[check(kind, name, data, folder)] += 1
             except Exception:
                 outcomes["findings"] += 1
                 keep(options.outdir, kind, number, (name, data), traceback.format_exc())
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.alarm(0)
             clear(folder)
     finally:
@@ -69,7 +73,8 @@ def _limit() -> None:
     limit = pages * resource.getpagesize() + GROWTH_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for alarm in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(alarm, signal.SIG_DFL)
 
 
 def keep(outdir: Path, kind: str, number: int, mutant: Seed, text: str) -> None:

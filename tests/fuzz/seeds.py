@@ -60,6 +60,14 @@ def tiffs() -> Iterator[Seed]:
         photometric = options.pop("photometric", "minisblack")
         tifffile.imwrite(stream, _pixels(shape, dtype), photometric=photometric, **options)
         yield f"{index}.{suffix}", stream.getvalue()
+    for name in ("stack", "plane"):
+        stream = io.BytesIO()
+        options = {"photometric": "minisblack", "ome": True, "metadata": {**NAMES, "axes": "ZCYX"}}
+        tifffile.imwrite(stream, _pixels((3, 2, 20, 30), "uint16"), **options)
+        yield f"{name}.ome.tif", stream.getvalue()
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, _pixels((40, 30, 3), "uint8"), photometric="rgb", tile=(16, 16), compression="zlib")
+    yield "colour.tif", stream.getvalue()
 
 
 def arrays() -> Iterator[Seed]:
@@ -125,6 +133,12 @@ def sheets() -> Iterator[Seed]:
     yield "bom.csv", ("\ufeff" + SHEET.replace("\r\n", "\n")).encode()
 
 
+def tables() -> Iterator[Seed]:
+    """Tables of markers."""
+    yield "markers.csv", b'channel_number,cycle_number,marker_name\r\n1,1,DNA\r\n2,1,"a, b"\r\n3,2,CD8\r\n'
+    yield "panel.csv", b"channel,name,keep,deepcell\nIr191,DNA1,1,1\nIr193,DNA2,1,1\nPr141,CK,1,2\nX,Gone,0,\n"
+
+
 def recipes() -> Iterator[Seed]:
     """Channel recipes."""
     for index, recipe in enumerate(RECIPES):
@@ -157,6 +171,7 @@ KINDS: dict[str, Callable[[], Iterator[Seed]]] = {
     "zarr": zarrs,
     "zip": archives,
     "sheet": sheets,
+    "markers": tables,
     "recipe": recipes,
     "manifest": manifests,
     "parameters": parameters,

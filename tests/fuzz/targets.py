@@ -14,6 +14,7 @@ import tifffile
 from cellbatch.errors import CellbatchError
 from cellbatch.io.folders import ImageCollection
 from cellbatch.io.images import ImageReader, open_image
+from cellbatch.io.markers import NUCLEAR, parse_markers
 from cellbatch.io.models import read_manifest
 from cellbatch.io.parameters import read_parameters
 from cellbatch.io.reader import ReadOptions
@@ -24,7 +25,12 @@ from cellbatch.spec import Window
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST_PX = 4_000_000
 CHANNELS = ("DAPI", "PanCK", "CD45", "CD8", "CD20", "CD20 (L26)", "", "a'b")
-OPTIONS = ReadOptions()
+# how seeds of these names are to be understood
+OPTIONS = {
+    "stack": ReadOptions(projection="max"),
+    "plane": ReadOptions(z_plane=1),
+    "colour": ReadOptions(allow_rgb=True),
+}
 
 
 class SilentlyWrong(AssertionError):
@@ -56,7 +62,7 @@ def check(kind: str, name: str, data: bytes, folder: Path) -> str:
 def _image(name: str, data: bytes, folder: Path) -> None:
     path = folder / f"mutant-{name}"
     path.write_bytes(data)
-    with open_image(path, OPTIONS) as reader:
+    with open_image(path, OPTIONS.get(name.split(".")[0], ReadOptions())) as reader:
         pixels = _read(reader)
         if pixels is not None and path.suffix in (".tif", ".tiff"):
             _compare(data, pixels)
@@ -106,14 +112,14 @@ def _zarr(name: str, data: bytes, folder: Path) -> None:
     place.mkdir()
     for inside, content in files:
         path = place / inside
-        if ".." in path.parts or not path.is_relative_to(place) or len(path.name) > 200 or path.is_dir():
+        if ".." in path.parts or not path.is_relative_to(place) or max(map(len, path.parts)) > 200 or path.is_dir():
             continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         except OSError:
             continue
-    with open_image(place, OPTIONS) as reader:
+    with open_image(place, OPTIONS.get(name.split(".")[0], ReadOptions())) as reader:
         _read(reader)
 
 
@@ -133,6 +139,15 @@ def _sheet(name: str, data: bytes, folder: Path) -> None:
         assert row.sample.isascii()
         assert row.image or row.nuclear_image
         assert "/" not in row.sample
+
+
+def _markers(name: str, data: bytes, folder: Path) -> None:
+    table = parse_markers(data.decode("utf-8", "replace"), "markers.csv")
+    assert all(marker.name for marker in table.markers)
+    assert len(table.names_for(3)) == 3
+    recipe = table.recipe(NUCLEAR)
+    if recipe:
+        parse_recipe(recipe)
 
 
 def _recipe(name: str, data: bytes, folder: Path) -> None:
@@ -165,6 +180,7 @@ TARGETS: dict[str, Callable[[str, bytes, Path], None]] = {
     "zarr": _zarr,
     "zip": _zip,
     "sheet": _sheet,
+    "markers": _markers,
     "recipe": _recipe,
     "manifest": _manifest,
     "parameters": _parameters,

@@ -60,17 +60,24 @@ def make_names(folder: Path) -> None:
 
 
 def make_empty(folder: Path) -> None:
-    """An image of zeros beside one with cells, and one file per channel with a blank membrane."""
+    """An image of zeros beside one with cells, one file per channel, a z-stack, a colour image; a table of markers."""
     write_image(folder / "cells.ome.tif", 5, size=300, **MPP)
     zeros = np.zeros((2, 100, 300), np.uint16)
     names = {"axes": "CYX", "Channel": {"Name": ["DAPI", "CD45"]}}
     tifffile.imwrite(folder / "empty.ome.tif", zeros, photometric="minisblack", metadata={**names, **MPP})
     tifffile.imwrite(folder / "nuclear.tif", draw_spots(6)[0])
+    stack = np.stack([draw_spots(seed) for seed in (7, 8)])
+    tifffile.imwrite(folder / "stack.ome.tif", stack, photometric="minisblack", metadata={"axes": "ZCYX", **MPP})
+    tifffile.imwrite(folder / "colour.tif", np.full((64, 64, 3), 200, np.uint8), photometric="rgb")
+    markers = "channel_number,cycle_number,marker_name\n1,1,DAPI\n2,1,CD45\n"
+    (folder / "markers.csv").write_text(markers, encoding="utf-8")
     rows = [
         "sample,image,nuclear_image,membrane_image,nuclear_channel,membrane_channel,image_mpp",
         "empty,empty.ome.tif,,,DAPI,CD45,",
         "cells,cells.ome.tif,,,0,1,",
         "nuclear_only,,nuclear.tif,,,,0.5",
+        "stack,stack.ome.tif,,,DAPI,CD45,",
+        "colour,colour.tif,,,Hematoxylin,none,0.5",
     ]
     (folder / "samplesheet.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
@@ -90,11 +97,28 @@ def make_broken(folder: Path) -> None:
     (folder / "samplesheet.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
+def make_many(folder: Path) -> None:
+    """Enough small images for a task to start worker processes."""
+    rows = ["sample,image,nuclear_channel,membrane_channel"]
+    for number in range(18):
+        write_image(folder / f"{number}.ome.tif", number, **MPP)
+        rows.append(f"s{number},{number}.ome.tif,DAPI,CD45")
+    (folder / "samplesheet.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def repair(folder: Path) -> None:
+    """Put sound images in place of those that a run left out."""
+    tifffile.imwrite(folder.parent / "broken" / "text.tif", draw_spots(9)[0])
+    write_image(folder.parent / "broken" / "nan.ome.tif", 8, **MPP)
+
+
 SETS: dict[str, Callable[[Path], None]] = {
     "faults": make_faults,
     "names": make_names,
     "empty": make_empty,
     "broken": make_broken,
+    "many": make_many,
+    "repaired": repair,
 }
 
 

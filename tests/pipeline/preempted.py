@@ -1,9 +1,16 @@
-"""Tasks killed with SIGKILL at random until the run is done: the same bytes, attempts counted; and the retry rule."""
+"""Killed with SIGKILL at random moments: tasks, then also worker processes and Nextflow itself, until the run is done.
+
+python tests/pipeline/preempted.py SEED              tasks only, attempts counted; and the retry rule
+python tests/pipeline/preempted.py SEED MOMENTS      that many kills of all three kinds, each followed by -resume
+
+Results must have the bytes of an undisturbed run, and what a living Nextflow saw finished must not be repeated.
+"""
 
 import csv
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +44,89 @@ def find_tasks(work: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def find_workers(work: Path) -> list[int]:
+    """Worker processes of tasks: children of a phase's process, or of the server that forks them."""
+    tasks = set(find_tasks(work))
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError):
+            continue
+    servers = {child for child, parent in parents.items() if parent in tasks}
+    return [child for child, parent in parents.items() if parent in servers and child not in tasks]
+
+
+def find_engine(process: subprocess.Popen[bytes]) -> list[int]:
+    """Nextflow's own process; its launcher becomes it."""
+    return [process.pid] if process.poll() is None else []
+
+
+def shoot(leg: int, moments: int, chance: random.Random) -> tuple[int, dict[str, int], tuple[float, float]]:
+    """Resume a run and kill at random, Nextflow last; returns exit code, kills by kind, and when it began and ended."""
+    work = Path("shot_work").resolve()
+    command = ["nextflow", "run", "main.nf", "--input", "many/samplesheet.csv", "-ansi-log", "false"]
+    command += ["-work-dir", str(work), "--outdir", "shot", *(["-resume"] if leg else [])]
+    began, killed = time.time(), dict.fromkeys(("task", "worker", "nextflow"), 0)
+    with Path("shot.log").open("a", encoding="utf-8") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = began + chance.uniform(3, 25)
+        while process.poll() is None:
+            time.sleep(chance.uniform(0.05, 0.4))
+            kind = "nextflow" if time.time() > deadline else chance.choice(("task", "worker"))
+            found = {"task": find_tasks, "worker": find_workers}.get(kind, lambda _: find_engine(process))(work)
+            if (
+                sum(killed.values()) < min(moments, 3)
+                and found
+                and chance.random() < (1 if kind == "nextflow" else 0.3)
+            ):
+                try:
+                    os.kill(chance.choice(found), signal.SIGKILL)
+                    killed[kind] += 1
+                except ProcessLookupError:
+                    continue
+    return process.returncode, killed, (began, time.time())
+
+
+def find_repeated(work: Path, legs: list[tuple[float, float]]) -> list[str]:
+    """Tasks that ran again though a Nextflow that lived on for 2 s had seen them finish."""
+    seen: dict[str, list[tuple[float, float]]] = {}
+    for folder in (code.parent for code in work.glob("*/*/.exitcode") if code.read_text() == "0"):
+        times = tuple((folder / name).stat().st_mtime for name in (".command.begin", ".exitcode"))
+        seen.setdefault((folder / ".command.sh").read_text(), []).append(times)
+    return [
+        script.splitlines()[-1]
+        for script, runs in seen.items()
+        for _, ended in runs
+        if any(begun > ended for begun, _ in runs) and any(began < ended < over - 2 for began, over in legs)
+    ]
+
+
+def shoot_at(moments: int, seed: int) -> None:
+    """Kill at so many moments, resume after each, and compare with an undisturbed run."""
+    subprocess.run([sys.executable, "tests/pipeline/make_images.py", "many"], check=True)
+    command = ["nextflow", "run", "main.nf", "--input", "many/samplesheet.csv", "-ansi-log", "false"]
+    with Path("calm.log").open("w", encoding="utf-8") as log:
+        done = subprocess.run([*command, "-work-dir", "calm_work", "--outdir", "calm"], stdout=log, stderr=log)
+    check("an undisturbed run", done.returncode == 0, done.returncode)
+    chance, total, legs, rounds = random.Random(seed), dict.fromkeys(("task", "worker", "nextflow"), 0), [], 0
+    code, leg = 1, 0
+    while code != 0 or sum(total.values()) < moments:
+        if code == 0:  # done before all moments: once more from the beginning
+            check("the same bytes", hashes(Path("shot")) == hashes(Path("calm")), len(hashes(Path("calm"))))
+            shutil.rmtree("shot_work")
+            shutil.rmtree("shot")
+            legs, leg, rounds = [], 0, rounds + 1
+        code, killed, span = shoot(leg, moments - sum(total.values()), chance)
+        legs.append(span)
+        leg += 1
+        total = {kind: count + killed[kind] for kind, count in total.items()}
+        repeated = find_repeated(Path("shot_work"), legs)
+        check(f"nothing finished is repeated, after {sum(total.values())} kills", not repeated, repeated)
+    check("the same bytes", hashes(Path("shot")) == hashes(Path("calm")), len(hashes(Path("calm"))))
+    check("kills", sum(total.values()) >= moments, f"{total}, in {rounds + 1} rounds, seed {seed}")
 
 
 def run(name: str, kills: int, seed: int, *, resume: bool = False) -> tuple[int, int]:
@@ -88,6 +178,9 @@ def check_rule() -> None:
 def main() -> None:
     """Run undisturbed, then with kills until it is done."""
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else random.SystemRandom().randrange(10**6)
+    if len(sys.argv) > 2:
+        shoot_at(int(sys.argv[2]), seed)
+        return
     check_rule()
     code, _ = run("undisturbed", 0, seed)
     check("an undisturbed run", code == 0, code)

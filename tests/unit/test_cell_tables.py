@@ -259,8 +259,16 @@ def test_unknown_choices_are_refused(option, value):
 
 
 def test_labels_of_another_size_are_refused(inputs):
+    np.save(inputs / "images" / "1" / "s1.npy", np.zeros((3, 41, 60), np.uint16))
     with pytest.raises(InputError, match=r"labels .* for an image of \(41, 60\) px"):
         write(inputs, spec(shape=(41, 60)))
+
+
+def test_an_image_that_is_not_that_of_the_plan_is_refused(inputs):
+    """Its upper left part would be taken for the whole."""
+    np.save(inputs / "images" / "1" / "s1.npy", np.zeros((3, 44, 60), np.uint16))
+    with pytest.raises(InputError, match=r"3 channels of \(44, 60\) px, the plan saw 3 of \(40, 60\)"):
+        write(inputs, spec())
 
 
 def test_the_documentation_describes_every_column(project):

@@ -137,6 +137,25 @@ def test_a_page_of_an_imagej_stack_that_lies_elsewhere(tmp_path: Path) -> None:
         open_image(path)
 
 
+def test_parts_that_overlap(tmp_path: Path) -> None:
+    """Programs that trust the first page to be laid out like all others read another row."""
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, PIXELS, rowsperstrip=1, metadata=None, byteorder="<", photometric="minisblack")
+    path, sound = tmp_path / "a.tif", stream.getvalue()
+    path.write_bytes(sound)
+    with tifffile.TiffFile(path) as tif:
+        offset = int(tif.pages[1].dataoffsets[7])
+    path.write_bytes(changed(sound, 1, 273, 7, offset - 5))
+    with pytest.raises(InputError, match=r"page 1 is in parts, .*, page 0 in one piece"):
+        open_image(path)
+    tifffile.imwrite(path, PIXELS[0], tile=(16, 16), metadata=None, byteorder="<")
+    with tifffile.TiffFile(path) as tif:
+        first = int(tif.pages[0].dataoffsets[0])
+    path.write_bytes(changed(path.read_bytes(), 0, 324, 1, first + 8))
+    with pytest.raises(InputError, match="two parts of page 0 overlap"):
+        open_image(path)
+
+
 def test_a_strip_with_a_place_and_no_length(tmp_path: Path) -> None:
     stream = io.BytesIO()
     tifffile.imwrite(stream, PIXELS[0], rowsperstrip=5, metadata=None, byteorder="<")

@@ -471,3 +471,44 @@ def test_reads_outside_of_the_image_are_wrong_calls(tmp_path: Path) -> None:
 def test_names_of_image_files() -> None:
     assert is_supported("x/A.OME.TIF")
     assert not is_supported("x/readme.txt")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (
+            {"PhysicalSizeX": 0.0, "PhysicalSizeY": 0.0},
+            "its PhysicalSizeY of 0 µm is no size and is taken as not",
+        ),
+        ({"PhysicalSizeX": -0.5, "PhysicalSizeY": -0.5}, "its PhysicalSizeX of -0.5 µm is no size"),
+        ({"PhysicalSizeX": 0.5, "PhysicalSizeY": float("nan")}, "its PhysicalSizeY of nan µm is no size"),
+        (
+            {
+                "PhysicalSizeX": 1,
+                "PhysicalSizeY": 1,
+                "PhysicalSizeXUnit": "reference frame",
+                "PhysicalSizeYUnit": "reference frame",
+            },
+            "of 1 reference frame is no size",
+        ),
+        ({"PhysicalSizeX": 0.5}, "it states PhysicalSizeX only"),
+    ],
+    ids=str,
+)
+def test_a_size_that_is_none_is_remarked_on(
+    tmp_path: Path, metadata: dict, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, draw(2), photometric="minisblack", metadata={"axes": "CYX", **metadata})
+    assert read_header(path).image_mpp is None
+    assert message in caplog.text
+
+
+@pytest.mark.parametrize(("scale", "message"), [(0.65, "of 0.65 without a unit is no size"), (1.0, "")])
+def test_a_scale_without_a_unit_is_remarked_on(
+    tmp_path: Path, scale: float, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_zarr(tmp_path / "a.zarr", draw(2), "0.4", scale=[1.0, scale, scale])
+    assert read_header(tmp_path / "a.zarr").image_mpp is None
+    assert message in caplog.text
+    assert bool(caplog.text) == bool(message)

@@ -191,3 +191,12 @@ def test_schema_and_parser_agree() -> None:
     properties = load_schema("schema_input.json")["items"]["properties"]
     assert tuple(properties) == COLUMNS
     assert properties["sample"]["pattern"] == f"^{SAMPLE_NAME.pattern}$"
+
+
+def test_what_signs_an_address_is_in_no_message_and_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.csv"
+    path.write_text('sample,image\na,"https://me:pa55@host/x.tif?sig=5ecret"\na,gs://b/{y}.tif?sig=5ecret\n')
+    sheet = parse_samplesheet(path)
+    assert sheet.rows[0].image == "https://host/x.tif"
+    assert len(sheet.faults) == 2
+    assert not any(secret in str(sheet) for secret in ("5ecret", "pa55"))

@@ -5,6 +5,8 @@ import json
 import os
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +157,63 @@ def test_the_rerun_samplesheet_runs_as_it_is(tmp_path: Path) -> None:
     assert "plate_two (measure): no disk" in text
     with pytest.raises(InputError, match="4 of 5 samples were NOT segmented"):
         check_run(tmp_path / "failed.txt")
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from cellbatch.cli import run
+from cellbatch.errors import EngineError
+from cellbatch.phases.crashes import outlive_crashes
+from cellbatch.phases.failures import Failures
+from cellbatch.phases.samples import map_here
+from tests.unit.test_keep_going import samples
+
+def work(sample):
+    with open("tried", "a") as file:
+        file.write(sample.sample)
+    if sample.sample == "b":
+        os.kill(os.getpid(), getattr(signal, sys.argv[3]))
+    if sample.sample == "d" and sys.argv[3] == "SIGSEGV":
+        raise EngineError("no memory")
+
+def main():
+    failures = Failures("infer")
+    done = [sample.sample for sample, _ in map_here(work, samples(["a", "b", "c", *sys.argv[4:]]), failures)]
+    Path("done").write_text("".join(done))
+    failures.write(Path(sys.argv[2]))
+
+sys.exit(outlive_crashes(lambda: run(main), sys.argv))
+"""
+
+
+def run_script(folder: Path, project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "script.py").write_text(SCRIPT)
+    path = {"PYTHONPATH": f"{project / 'src'}:{project}"}
+    command = [sys.executable, "script.py", "--failed", "failed.jsonl", *arguments]
+    return subprocess.run(command, cwd=folder, env={**os.environ, **path}, capture_output=True, text=True)
+
+
+def test_a_sample_that_crashes_its_script_is_tried_once_more_and_left_out(tmp_path: Path, project: Path) -> None:
+    ended = run_script(tmp_path, project, "SIGSEGV")
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "tried").read_text() == "ab" + "ab" + "ac"
+    assert (tmp_path / "done").read_text() == "ac"
+    (failure,) = read_failures([tmp_path / "failed.jsonl"])
+    assert (failure.sample, failure.phase) == ("b", "infer")
+    assert "died again when it was tried once more" in failure.reason
+    assert "died of SIGSEGV at sample b" in ended.stderr
+
+
+def test_what_may_pass_is_first_tried_again_by_the_engine(tmp_path: Path, project: Path) -> None:
+    """A task that is killed for memory gets more; only its last attempt is split."""
+    assert run_script(tmp_path, project, "SIGKILL").returncode == 137
+    assert not (tmp_path / "failed.jsonl").exists()
+    (tmp_path / ".attempt").write_text("4 137\n")
+    assert run_script(tmp_path, project, "SIGKILL").returncode == 0
+    assert (tmp_path / "done").read_text() == "ac"
+    (tmp_path / ".attempt").unlink()
+    assert run_script(tmp_path, project, "SIGSEGV", "d").returncode == 75
+    (tmp_path / ".attempt").write_text("4 75\n")
+    assert run_script(tmp_path, project, "SIGSEGV", "d").returncode == 0
+    assert [failure.sample for failure in read_failures([tmp_path / "failed.jsonl"])] == ["b", "d"]

@@ -14,7 +14,8 @@ WINDOWS = [Window(0, 70, 0, 90), Window(3, 41, 17, 60), Window(69, 70, 89, 90)]
 
 def _sample(nuclear: str, membrane: str, roles: tuple[str, ...] = ("image",)) -> SampleSpec:
     sources = tuple(ImageSource(role, index + 1) for index, role in enumerate(roles))
-    return SampleSpec("s", sources, SHAPE, 0.5, nuclear, membrane, (), "uint16")
+    names = ("",) * (4 if len(roles) == 1 else 5)
+    return SampleSpec("s", sources, SHAPE, 0.5, nuclear, membrane, names, "uint16")
 
 
 @pytest.fixture

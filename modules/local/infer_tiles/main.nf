@@ -12,6 +12,7 @@ process INFER_TILES {
     output:
     tuple val(meta), path("${meta.id}.${shard}.heads.zip"), emit: heads
     path "${meta.id}.${shard}.infer.timings.csv", emit: timings
+    path 'failed.jsonl', optional: true, emit: failed
     tuple val("${task.process}"), val('onnxruntime'), eval('ORT_DISABLE_TELEMETRY=1 python3 -c "import onnxruntime; print(onnxruntime.__version__)"'), topic: versions
 
     script:

@@ -29,6 +29,10 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--membrane-image", type=Path, help="file with the membrane channel; a blank one without it")
     _option(parser, "nuclear_channel", nargs="+", help="name, 0-based index or recipe; several are summed")
     _option(parser, "membrane_channel", nargs="+", help="the same for the membrane, or none")
+    parser.add_argument("--markers", help="table of channel names: markers.csv or panel.csv")
+    _option(parser, "allow_rgb", action="store_true", help="take a colour image as R, G, B and three stains")
+    _option(parser, "z_plane", type=int, help="0-based plane of a z-stack or time series")
+    parser.add_argument("--projection", choices=("max", "mean"), help="of a z-stack or time series")
     _option(parser, "image_mpp", type=float, help="um per px, where the file does not say")
     _option(parser, "outdir", "--output-directory", type=Path, default=Path("results"), help="default: results")
     parser.add_argument("--output-name", help="also write the labels of the cells under this name")
@@ -91,6 +95,7 @@ def read_request(options: argparse.Namespace) -> SegmentRequest:
     images = {"image": image and Path(image), "nuclear_image": options.nuclear_image}
     images["membrane_image"] = options.membrane_image
     names = ("image_mpp", "compartment", "measure_channels", "engine", "tile_batch", *PREPROCESSING, *WATERSHED)
+    names += ("markers", "allow_rgb", "z_plane", "projection")
     parameters = {name: getattr(options, name) for name in names}
     for name in ("nuclear_channel", "membrane_channel"):
         parameters[name] = _recipe(getattr(options, name))

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
 from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, isotropic_mpp
-from cellbatch.io.tiff_metadata import plausible_mpp, to_um
-from cellbatch.io.zarr_chunks import absent_chunks, check_shards, count_chunks
+from cellbatch.io.stacks import Stack, choose_stack, project
+from cellbatch.io.tiff_metadata import plausible_mpp, stated_um
+from cellbatch.io.zarr_chunks import absent_chunks, check_shards, chunk_memory, count_chunks
 from cellbatch.spec import ImageHeader, Window
 
 VERSIONS = ("0.4", "0.5")
-# chunks above this size once decoded are named in the plan with their memory
-LARGE_CHUNK_BYTES = 32 << 20
 COARSE_MARGIN_PX = 2
 ROOT_FILES = ("zarr.json", ".zgroup", ".zattrs")
 
@@ -28,12 +27,13 @@ ROOT_FILES = ("zarr.json", ".zgroup", ".zattrs")
 class OmeZarrReader(BaseReader):
     """Open OME-Zarr image."""
 
-    def __init__(self, name: str, header: ImageHeader, folders: Sequence[Path], axes: str) -> None:
-        """Keep the folders of all levels, the full resolution first, and the order of their axes."""
+    def __init__(self, name: str, header: ImageHeader, folders: Sequence[Path], axes: str, stack: Stack) -> None:
+        """Keep the folders of all levels, the full resolution first, the order of their axes, and the planes meant."""
         super().__init__(name, header)
         self._folders = folders
         self._arrays = [_open_array(folder) for folder in folders]
         self._axes = axes
+        self._stack = stack
         self._proved: set[Path] = set()
 
     @property
@@ -57,18 +57,22 @@ class OmeZarrReader(BaseReader):
         """
         array = self._arrays[0]
         try:
-            absent = list(absent_chunks(self._folders[0], array, self._axes, channel))
+            absent = [
+                (plane, window)
+                for plane in self._stack.planes
+                for window in absent_chunks(self._folders[0], array, self._axes, self._place(channel, plane))
+            ]
         except ValueError as error:
             raise InputError(f"{self._name}: {error}; copy or write it again") from error
-        if len(absent) == count_chunks(array, self._axes):
+        if len(absent) == count_chunks(array, self._axes) * len(self._stack.planes):
             raise InputError(
                 f"{self._name}: none of the {len(absent)} chunks of channel {channel} is stored; copy it again"
             )
-        for window in absent if len(self._arrays) > 1 else ():
-            self._check_empty(channel, window)
+        for plane, window in absent if len(self._arrays) > 1 else ():
+            self._check_empty(channel, plane, window)
         return len(absent)
 
-    def _check_empty(self, channel: int, window: Window) -> None:
+    def _check_empty(self, channel: int, plane: int, window: Window) -> None:
         """Refuse a chunk that is not stored though the next coarser level has values there."""
         (height, width), (coarse_height, coarse_width) = self.levels[:2]
         down, across = coarse_height / height, coarse_width / width
@@ -78,19 +82,30 @@ class OmeZarrReader(BaseReader):
         if y0 >= y1 or x0 >= x1:
             return
         fill = self._arrays[0].fill_value
-        if (self.read(channel, Window(y0, y1, x0, x1), level=1) != (0 if fill is None else fill)).any():
+        pixels = self._read_plane(channel, plane, Window(y0, y1, x0, x1), 1)
+        if (pixels != (0 if fill is None else fill)).any():
             raise InputError(
                 f"{self._name}: the chunk of channel {channel} at rows {window.y0} to {window.y1}, columns {window.x0} "
                 f"to {window.x1} is not stored, but the next coarser level shows pixels there; copy it again"
             )
 
+    def _place(self, channel: int, plane: int) -> dict[str, int]:
+        """Index along every axis but Y and X."""
+        return {axis: {"c": channel, self._stack.axis: plane}.get(axis, 0) for axis in self._axes if axis not in "yx"}
+
     def _read(self, channel: int, window: Window, level: int) -> NDArray[Any]:
         """Pixels of a window that has been checked."""
+        planes = (self._read_plane(channel, plane, window, level) for plane in self._stack.planes)
+        return project(planes, self._stack)
+
+    def _read_plane(self, channel: int, plane: int, window: Window, level: int) -> NDArray[Any]:
+        """Pixels of one plane of a stack."""
         rows, columns = window.slices
-        places: dict[str, int | slice] = {"c": channel, "y": rows, "x": columns}
-        index = tuple(places.get(axis, 0) for axis in self._axes)
+        place = self._place(channel, plane)
+        places: dict[str, int | slice] = {**place, "y": rows, "x": columns}
+        index = tuple(places[axis] for axis in self._axes)
         try:
-            check_shards(self._folders[level], self._arrays[level], self._axes, (channel, window), self._proved)
+            check_shards(self._folders[level], self._arrays[level], self._axes, (place, window), self._proved)
             pixels = np.asarray(self._arrays[level][index])
         except MemoryError:
             raise
@@ -116,12 +131,12 @@ def open_ome_zarr(path: Path, name: str, options: ReadOptions) -> OmeZarrReader:
     ----------
     path : folder of the image group
     name : what messages call it
-    options : choices that the file leaves open (none of them applies to OME-Zarr)
+    options : choices that the file leaves open
 
     Returns
     -------
     OmeZarrReader
-        axes as the metadata names them; z and t must have length 1
+        axes as the metadata names them; of z and t the named planes
 
     Raises
     ------
@@ -132,18 +147,17 @@ def open_ome_zarr(path: Path, name: str, options: ReadOptions) -> OmeZarrReader:
     ----------
     OME-NGFF 0.4 and 0.5; Zarr 2 and 3.
     """
-    del options
     attributes = _attributes(path, name)
     metadata, version = _ome_metadata(attributes, name)
     if "bioformats2raw.layout" in metadata and "multiscales" not in metadata:
-        return _open_only_series(path, name)
+        return _open_only_series(path, name, options)
     if "plate" in metadata or "well" in metadata:
         raise InputError(f"{name}: is a plate, expected an image; give one row per field, e.g. {name}/A/1/0")
     multiscales = metadata.get("multiscales")
     if not isinstance(multiscales, list) or not multiscales:
         raise InputError(f"{name}: holds no multiscales metadata; expected OME-Zarr 0.4 or 0.5: convert it again")
     try:
-        return _reader(path, name, multiscales[0], metadata, version)
+        return _reader(path, name, multiscales[0], (metadata, version), options)
     except (InputError, MemoryError):
         raise
     except Exception as error:
@@ -155,27 +169,33 @@ def open_ome_zarr(path: Path, name: str, options: ReadOptions) -> OmeZarrReader:
 
 
 def _reader(
-    path: Path, name: str, multiscale: Mapping[str, Any], metadata: Mapping[str, Any], version: str
+    path: Path, name: str, multiscale: Mapping[str, Any], ome: tuple[Mapping[str, Any], str], options: ReadOptions
 ) -> OmeZarrReader:
     """Open level 0 and read its axes, sizes and names."""
+    metadata, version = ome
     axes, units = _axes(multiscale)
     datasets = multiscale["datasets"]
     dataset = datasets[0]
     folders = [_inside(path, str(one["path"])) for one in datasets]
     array = _open_array(folders[0])
     scale = _scale(multiscale, dataset, len(axes))
-    _check_axes(name, axes, array.shape)
-    sizes = {axis: to_um(scale[at], units[at]) if scale else None for at, axis in enumerate(axes)}
+    stack = _check_axes(name, axes, array.shape, options)
+    # a scale of 1 without a unit is how writers say nothing
+    said = {axis: (scale[at], units[at]) for at, axis in enumerate(axes) if scale and (scale[at], units[at]) != (1, "")}
+    sizes = {axis: stated_um(name, f"scale along {axis}", *said[axis]) if axis in said else None for axis in "yx"}
     count = array.shape[axes.index("c")] if "c" in axes else 1
     header = ImageHeader(
         shape=(count, array.shape[axes.index("y")], array.shape[axes.index("x")]),
-        dtype=np.dtype(array.dtype).newbyteorder("=").name,
+        dtype=stack.dtype(array.dtype).newbyteorder("=").name,
         channel_names=_channel_names(metadata, count),
         image_mpp=plausible_mpp(name, isotropic_mpp(name, sizes["y"], sizes["x"])),
         format=f"ome-zarr-{version}",
-        forced_bytes=_forced_bytes(array),
+        forced_bytes=chunk_memory(array),
     )
-    reader = OmeZarrReader(name, checked_header(name, header), folders, axes)
+    if stack.axis:  # levels that have fewer planes, too, cannot stand for the same ones
+        at = axes.index(stack.axis)
+        folders = [folder for folder in folders if _open_array(folder).shape[at] == array.shape[at]]
+    reader = OmeZarrReader(name, checked_header(name, header), folders, axes, stack)
     for level, (rows, columns) in enumerate(reader.levels[1:], 1):
         if rows > reader.levels[level - 1][0] or columns > reader.levels[level - 1][1]:
             raise ValueError(f"level {level} of {rows} x {columns} px is larger than the one before")
@@ -207,12 +227,6 @@ def _open_array(folder: Path) -> zarr.Array[Any]:
         return zarr.open_array(str(folder), mode="r")
 
 
-def _forced_bytes(array: zarr.Array[Any]) -> int:
-    """Memory that one chunk takes, before and after decoding, where chunks are large."""
-    size = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
-    return 2 * size if size > LARGE_CHUNK_BYTES else 0
-
-
 def _ome_metadata(attributes: Mapping[str, Any], name: str) -> tuple[Mapping[str, Any], str]:
     """Find the OME part of the attributes, and its version."""
     if isinstance(attributes.get("ome"), Mapping):
@@ -228,12 +242,12 @@ def _ome_metadata(attributes: Mapping[str, Any], name: str) -> tuple[Mapping[str
     return metadata, version
 
 
-def _open_only_series(path: Path, name: str) -> OmeZarrReader:
+def _open_only_series(path: Path, name: str, options: ReadOptions) -> OmeZarrReader:
     """Open the single image of a bioformats2raw folder."""
     series = sorted(child.name for child in path.iterdir() if child.name.isdigit())
     if series != ["0"]:
         raise InputError(f"{name}: holds {len(series)} images, expected one; give one row per image, e.g. {name}/0")
-    return open_ome_zarr(path / "0", f"{name}/0", ReadOptions())
+    return open_ome_zarr(path / "0", f"{name}/0", options)
 
 
 def _axes(multiscale: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -259,19 +273,15 @@ def _scale(multiscale: Mapping[str, Any], dataset: Mapping[str, Any], count: int
     return total
 
 
-def _check_axes(name: str, axes: str, shape: tuple[int, ...]) -> None:
-    """Refuse stacks, series and axes of other kinds."""
+def _check_axes(name: str, axes: str, shape: tuple[int, ...], options: ReadOptions) -> Stack:
+    """Give the planes that are meant; refuse axes of other kinds."""
     if len(shape) != len(axes):
         raise InputError(f"{name}: array of shape {shape} for axes {axes}; convert it again")
+    stack = choose_stack(name, dict(zip(axes, shape, strict=True)), options)
     for axis, size in zip(axes, shape, strict=True):
-        if size > 1 and axis in "zt":
-            kind = {"z": "z-stack", "t": "time series"}[axis]
-            raise InputError(
-                f"{name}: is a {kind} of {size} planes, expected one plane per channel; "
-                "write the plane or projection that you want as a 2-D image"
-            )
-        if size > 1 and axis not in "cyx":
+        if size > 1 and axis not in "cyx" + stack.axis:
             raise InputError(f"{name}: has an axis {axis!r} of length {size}, expected c, y and x; write a 2-D image")
+    return stack
 
 
 def _channel_names(metadata: Mapping[str, Any], count: int) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ def open_picture(path: Path, name: str, options: ReadOptions) -> ArrayReader:
                 pixels = np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)
                 return _picture_reader(name, pixels, kind, ("R", "G", "B"))
             if mode not in GREY_MODES:
-                raise InputError(f"{name}: is a {mode} picture, expected grey values; convert it to grey")
+                hint = ", or give --allow_rgb" if mode in ("RGB", "RGBA") else ""
+                raise InputError(f"{name}: is a {mode} picture, expected grey values; convert it to grey{hint}")
             pixels = np.asarray(picture).astype(GREY_MODES[mode], copy=False)[np.newaxis]
             return _picture_reader(name, pixels, kind, ("",))
     except InputError:
@@ -116,5 +117,6 @@ def _picture_reader(name: str, pixels: NDArray[Any], kind: str, channel_names: t
         image_mpp=None,
         format=kind,
         forced_bytes=2 * pixels.nbytes,
+        is_colour=len(pixels) > 1,
     )
     return ArrayReader(name, checked_header(name, header), pixels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -11,24 +10,24 @@ from numpy.typing import NDArray
 
 from cellbatch.errors import EngineError, InputError, explain_system_error
 from cellbatch.io.closing import Closing
-from cellbatch.spec import ImageHeader, Window
+from cellbatch.spec import ImageHeader, ReadOptions, Window
+
+__all__ = [
+    "NUMERIC_KINDS",
+    "PLAUSIBLE_MPP",
+    "BaseReader",
+    "ImageReader",
+    "ReadOptions",
+    "checked_header",
+    "isotropic_mpp",
+    "let_pass",
+    "refuse_channels_last",
+]
 
 NUMERIC_KINDS = "buif"
 PLAUSIBLE_MPP = (0.01, 100.0)
 # An axis of unknown meaning that is longer than this in front of a shorter X is a YXC array seen as CYX.
 CHANNELS_FIRST_LIMIT = 32
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How an image is to be understood where its file leaves a choice.
-
-    Attributes
-    ----------
-    allow_rgb : take the samples of a colour image as three channels ``R``, ``G``, ``B`` instead of refusing it
-    """
-
-    allow_rgb: bool = False
 
 
 class ImageReader(Protocol):

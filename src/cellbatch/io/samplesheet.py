@@ -15,7 +15,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from cellbatch.errors import InputError
-from cellbatch.io.file_names import CONTROL, file_name_fault
+from cellbatch.io.file_names import CONTROL, file_name_fault, without_secrets
 from cellbatch.io.schemas import load_schema
 
 PATH_COLUMNS = ("image", "nuclear_image", "membrane_image")
@@ -228,6 +228,8 @@ def _named_cells(
     for name, text in named.items():
         if name not in PATH_COLUMNS and CONTROL.search(text):
             faults.append(Fault(number, name, f"{text!r} holds a line break or control character; remove it"))
+    # what signs an address must not be written down: it is staged by the launch, and only named from here on
+    named |= {name: without_secrets(named[name]) for name in PATH_COLUMNS if name in named}
     known = {name: text for name, text in named.items() if name in COLUMNS}
     return known, {name: text for name, text in named.items() if name not in COLUMNS}
 

@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
 from cellbatch.io.piece_cache import PieceCache
-from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, let_pass, refuse_channels_last
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, let_pass
+from cellbatch.io.stacks import Stack, project
 from cellbatch.io.tiff_metadata import OmeImage, imagej_channel_names, page_channel_name, resolution_mpp
 from cellbatch.io.tiff_pages import PageReader, RawPlane, check_page, check_page_chain, check_stack
 from cellbatch.io.tiff_segments import CACHE_BYTES, compression_name, forced_bytes
-from cellbatch.io.tiff_series import first_series, missing_planes
+from cellbatch.io.tiff_series import first_series, lay_out, missing_planes
 from cellbatch.spec import ImageHeader, Window
 
-CHANNEL_AXES = "CIQ"
-AXIS_WORDS = {"Z": "z-stack", "T": "time series"}
 MULTI_SAMPLE_NAMES = ("R", "G", "B")
 COLOUR = (
     tifffile.PHOTOMETRIC.RGB,
     tifffile.PHOTOMETRIC.YCBCR,
 )
 Planes = list[tuple[PageReader | RawPlane, int]]
+Channels = list[Planes]
 GREY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
 
 
@@ -40,31 +40,33 @@ class TiffReader(BaseReader):
     MinIsWhite files keep their stored values: writers of this field set the flag without inverting.
     """
 
-    def __init__(self, name: str, header: ImageHeader, tif: tifffile.TiffFile, levels: Sequence[Planes]) -> None:
-        """Keep the open file and, per resolution and channel, its page and sample."""
+    def __init__(
+        self, name: str, header: ImageHeader, tif: tifffile.TiffFile, levels: Sequence[Channels], stack: Stack
+    ) -> None:
+        """Keep the open file and, per resolution and channel, the page and sample of each of its planes."""
         super().__init__(name, header)
         self._tif = tif
         self._levels = levels
+        self._stack = stack
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
         """Height and width of every stored resolution, the full one first."""
-        return tuple(planes[0][0].shape for planes in self._levels)
+        return tuple(channels[0][0][0].shape for channels in self._levels)
 
     def block_shape(self, channel: int) -> tuple[int, int]:
         """Rows and columns of a strip or tile; one row where the file is not compressed."""
-        return self._levels[0][channel][0].block_shape
+        return self._levels[0][channel][0][0].block_shape
 
     def _read(self, channel: int, window: Window, level: int) -> NDArray[Any]:
         """Pixels of a window that has been checked."""
-        plane, sample = self._levels[level][channel]
-        return plane.read(sample, window)
+        planes = self._levels[level][channel]
+        return project((plane.read(sample, window) for plane, sample in planes), self._stack)
 
     def close(self) -> None:
         """Close the file."""
-        for planes in self._levels:
-            for plane, _ in planes:
-                plane.close()
+        for plane, _ in (one for channels in self._levels for planes in channels for one in planes):
+            plane.close()
         self._tif.close()
 
 
@@ -80,7 +82,7 @@ def open_tiff(path: Path, name: str, options: ReadOptions) -> TiffReader:
     Returns
     -------
     TiffReader
-        channels are pages, or samples of a page; other axes must have length 1
+        channels are pages, or samples of a page; of z and t the named planes, other axes must have length 1
 
     Raises
     ------
@@ -118,7 +120,9 @@ def _open(tif: tifffile.TiffFile, name: str, options: ReadOptions) -> TiffReader
     series = first_series(tif, name, ome)
     pages = _pages(tif, name, series)
     samples = _samples(name, pages[0], options)
-    count = _channel_count(name, series)
+    stack, order = lay_out(name, series, options)
+    if pages[0].shaped[1] > 1:
+        raise InputError(f"{name}: a page of it holds {pages[0].shaped[1]} planes; write it as OME-TIFF, a page each")
     _check_pages(name, pages, size)
     if series.kind == "imagej":
         check_stack(name, pages)
@@ -126,22 +130,30 @@ def _open(tif: tifffile.TiffFile, name: str, options: ReadOptions) -> TiffReader
         _check_pages(name, level.pages, size)
     cache = PieceCache(CACHE_BYTES)
     planes = _planes(name, descriptor, series, pages, samples, cache)
-    if len(planes) != count * len(samples) and ome is not None:
-        raise InputError(missing_planes(name, count, len(planes)))
+    if len(planes) != order.size * len(samples):
+        raise InputError(missing_planes(name, order.size, len(planes) // len(samples)))
+    channels = _channels(planes, order[:, stack.planes], len(samples))
     height, width = pages[0].shaped[2:4]
     header = ImageHeader(
-        shape=(len(planes), height, width),
-        dtype=np.dtype(pages[0].dtype).newbyteorder("=").name,
-        channel_names=_channel_names(tif, ome, pages, samples, len(planes)),
+        shape=(len(channels), height, width),
+        dtype=stack.dtype(pages[0].dtype).newbyteorder("=").name,
+        channel_names=_channel_names(tif, ome, pages, samples, len(channels)),
         image_mpp=_image_mpp(name, tif, ome, pages[0]),
         format={"ome": "ome-tiff", "qpi": "qptiff"}.get(series.kind, "tiff"),
         forced_bytes=max(map(forced_bytes, pages)),
+        is_colour=pages[0].photometric in COLOUR,
     )
     coarser = (
         _planes(name, descriptor, level, _pages(tif, name, level), samples, cache) for level in series.levels[1:]
     )
-    levels = [planes, *(level for level in coarser if len(level) == len(planes))]
-    return TiffReader(name, checked_header(name, header), tif, levels)
+    alike = (level for level in coarser if len(level) == len(planes))
+    levels = [channels, *(_channels(level, order[:, stack.planes], len(samples)) for level in alike)]
+    return TiffReader(name, checked_header(name, header), tif, levels, stack)
+
+
+def _channels(planes: Planes, order: NDArray[np.intp], samples: int) -> Channels:
+    """Planes of each channel, in channel order."""
+    return [[planes[plane * samples + sample] for plane in row] for row in order for sample in range(samples)]
 
 
 def _pages(tif: tifffile.TiffFile, name: str, series: tifffile.TiffPageSeries) -> list[tifffile.TiffPage]:
@@ -169,12 +181,13 @@ def _pages(tif: tifffile.TiffFile, name: str, series: tifffile.TiffPageSeries) -
 def _kind_of(page: tifffile.TiffPage) -> tuple[Any, ...]:
     """List what all pages of one image share; readers that look at the first page only rely on it."""
     coding = (page.bitspersample, page.compression, page.predictor, page.fillorder)
-    return (page.shaped, page.dtype, page.photometric, *coding)
+    return (page.shaped, page.dtype, page.photometric, page.is_final, *coding)
 
 
 def _describe(page: tifffile.TiffPage) -> str:
     """Size, type and coding of a page, for messages."""
-    return f"{page.shaped[2:4]} px of {page.dtype} in {page.bitspersample} bits by {compression_name(page)}"
+    lies = "in one piece" if page.is_final else "in parts"
+    return f"{lies}, {page.shaped[2:4]} px of {page.dtype} in {page.bitspersample} bits by {compression_name(page)}"
 
 
 def _check_pages(name: str, pages: Sequence[Any], size: int) -> None:
@@ -200,34 +213,9 @@ def _samples(name: str, page: tifffile.TiffPage, options: ReadOptions) -> range:
     if not options.allow_rgb:
         raise InputError(
             f"{name}: is an RGB colour image, expected fluorescence channels; "
-            "write the stains or colours that you want as separate channels"
+            "write the stains or colours that you want as separate channels, or give --allow_rgb"
         )
     return range(3)
-
-
-def _channel_count(name: str, series: tifffile.TiffPageSeries) -> int:
-    """Length of the channel axis besides the samples of a page."""
-    sizes = {axis: size for axis, size in zip(series.axes, series.shape, strict=True) if size > 1}
-    for axis, size in sizes.items():
-        if axis in AXIS_WORDS:
-            raise InputError(
-                f"{name}: is a {AXIS_WORDS[axis]} of {size} planes, expected one plane per channel; "
-                "write the plane or projection that you want as a 2-D image"
-            )
-        if axis not in CHANNEL_AXES + "SYX":
-            raise InputError(
-                f"{name}: has an axis {axis} of length {size}, expected channels, Y and X; write a 2-D image"
-            )
-    axes = [axis for axis in series.axes if axis in CHANNEL_AXES and axis in sizes]
-    unnamed_stack = "S" in sizes and axes not in ([], ["C"])
-    if len(axes) > 1 or unnamed_stack:
-        raise InputError(
-            f"{name}: axes {series.axes} of shape {series.shape} leave open which are the channels; "
-            "write it as OME-TIFF with axes CYX"
-        )
-    if axes == ["Q"]:
-        refuse_channels_last(name, series.shape)
-    return sizes.get(axes[0], 1) if axes else 1
 
 
 def _planes(

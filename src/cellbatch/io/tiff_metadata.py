@@ -57,6 +57,16 @@ def to_um(value: float, unit: str) -> float | None:
     return value * factor
 
 
+def stated_um(name: str, what: str, value: float, unit: str) -> float | None:
+    """Length in µm that a file states; with a warning, ``None`` for one that is no size at all."""
+    size = to_um(value, unit)
+    if size is None:
+        logger.warning(
+            "%s: its %s of %g %s is no size and is taken as not stated", name, what, value, unit or "without a unit"
+        )
+    return size
+
+
 def plausible_mpp(name: str, mpp: float | None) -> float | None:
     """Keep the pixel size, or give ``None`` and a warning where no light or ion microscope has such pixels."""
     if mpp is None:
@@ -143,11 +153,16 @@ class OmeImage:
             text = self.pixels.attrib.get(f"PhysicalSize{axis}", "")
             unit = self.pixels.attrib.get(f"PhysicalSize{axis}Unit", "µm")
             try:
-                sizes.append(to_um(float(text), unit) if text else None)
+                sizes.append(stated_um(self._name, f"PhysicalSize{axis}", float(text), unit) if text else None)
             except ValueError:
                 raise InputError(
                     f"{self._name}: PhysicalSize{axis} is {text!r}, expected a number; correct the OME header"
                 ) from None
+        stated = [axis for axis in "XY" if self.pixels.attrib.get(f"PhysicalSize{axis}")]
+        if len(stated) == 1:
+            logger.warning(
+                "%s: it states PhysicalSize%s only; its pixel size is taken as not stated", self._name, stated[0]
+            )
         return plausible_mpp(self._name, isotropic_mpp(self._name, sizes[0], sizes[1]))
 
 

@@ -130,6 +130,7 @@ def check_page(name: str, page: Any, size: int) -> None:
     _refuse_bomb(name, page, rows * columns * depth * contiguous, counts)
     _refuse_short_parts(name, page, counts)
     _refuse_lost_counts(name, page, offsets, counts)
+    _refuse_overlaps(name, page, offsets, counts)
     astray = ((counts > 0) | page.keyframe.is_final) & (offsets < HEADER_BYTES)
     if astray.any():
         raise InputError(
@@ -177,6 +178,23 @@ def _refuse_lost_counts(name: str, page: Any, offsets: NDArray[np.uint64], count
         raise InputError(
             f"{name}: part {int(np.flatnonzero(lost)[0])} of page {page.index} has a place in the file but no bytes; "
             "the file is damaged: copy or write it again"
+        )
+
+
+def _refuse_overlaps(name: str, page: Any, offsets: NDArray[np.uint64], counts: NDArray[np.uint64]) -> None:
+    """Refuse parts that share some of their bytes; equal ones may share all, as empty tiles do."""
+    length = min(len(offsets), len(counts))
+    order = np.lexsort((counts[:length], offsets[:length]))
+    starts, sizes = offsets[order], counts[order]
+    stored = sizes > 0
+    starts, sizes = starts[stored], sizes[stored]
+    differ = (starts[1:] != starts[:-1]) | (sizes[1:] != sizes[:-1])
+    overlap = differ & (starts[1:] - starts[:-1] < sizes[:-1])
+    if overlap.any():
+        at = int(np.flatnonzero(overlap)[0])
+        raise InputError(
+            f"{name}: two parts of page {page.index} overlap at byte {int(starts[at + 1])}; the file is damaged: "
+            "copy or write it again"
         )
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
+from cellbatch.io.reader import refuse_channels_last
+from cellbatch.io.stacks import Stack, choose_stack
 from cellbatch.io.tiff_metadata import OmeImage
+from cellbatch.spec import ReadOptions
 
+CHANNEL_AXES = "CIQ"
 DIALECTS = ("ome", "shaped", "imagej", "uniform", "generic", "qpi", "svs")
 
 
@@ -50,6 +56,42 @@ def first_series(tif: tifffile.TiffFile, name: str, ome: OmeImage | None) -> tif
             "expected one; write each to a file of its own"
         )
     return series
+
+
+def lay_out(name: str, series: tifffile.TiffPageSeries, options: ReadOptions) -> tuple[Stack, NDArray[np.intp]]:
+    """Tell the axes of an image apart.
+
+    Returns
+    -------
+    stack : planes that make one of each channel
+    order : (channels, planes of a stack), number of each page in the file
+
+    Raises
+    ------
+    InputError
+        if the axes leave open which are the channels, or which plane of a stack is meant
+    """
+    sizes = {axis: size for axis, size in zip(series.axes, series.shape, strict=True) if size > 1}
+    stack = choose_stack(name, {axis.lower(): size for axis, size in sizes.items()}, options)
+    for axis, size in sizes.items():
+        if axis not in CHANNEL_AXES + "SYX" + stack.axis.upper():
+            raise InputError(
+                f"{name}: has an axis {axis} of length {size}, expected channels, Y and X; write a 2-D image"
+            )
+    axes = [axis for axis in series.axes if axis in CHANNEL_AXES and axis in sizes]
+    unnamed_stack = "S" in sizes and axes not in ([], ["C"])
+    if len(axes) > 1 or unnamed_stack:
+        raise InputError(
+            f"{name}: axes {series.axes} of shape {series.shape} leave open which are the channels; "
+            "write it as OME-TIFF with axes CYX"
+        )
+    if axes == ["Q"]:
+        refuse_channels_last(name, series.shape)
+    leading = [axis for axis in series.axes if axis in axes or (stack.axis and axis == stack.axis.upper())]
+    order = np.arange(math.prod(sizes[axis] for axis in leading)).reshape([sizes[axis] for axis in leading])
+    if len(leading) == 2 and leading[1] in axes:
+        order = order.T
+    return stack, order.reshape(sizes.get(axes[0], 1) if axes else 1, -1)
 
 
 def _is_equal_page(series: tifffile.TiffPageSeries, other: tifffile.TiffPageSeries) -> bool:

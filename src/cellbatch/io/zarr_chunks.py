@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,14 @@ import zarr
 from cellbatch.spec import Window
 
 ABSENT = np.iinfo(np.uint64).max
+# chunks above this size once decoded are named in the plan with their memory
+LARGE_CHUNK_BYTES = 32 << 20
+
+
+def chunk_memory(array: zarr.Array[Any]) -> int:
+    """Memory that one chunk takes, before and after decoding, where chunks are large; else 0."""
+    size = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
+    return 2 * size if size > LARGE_CHUNK_BYTES else 0
 
 
 def count_chunks(array: zarr.Array[Any], axes: str) -> int:
@@ -21,15 +29,15 @@ def count_chunks(array: zarr.Array[Any], axes: str) -> int:
     return math.prod(-(-array.shape[at] // array.chunks[at]) for at, axis in enumerate(axes) if axis in "yx")
 
 
-def absent_chunks(root: Path, array: zarr.Array[Any], axes: str, channel: int) -> Iterator[Window]:
-    """Rectangles of a channel whose chunk is not stored, so that reading gives the fill value.
+def absent_chunks(root: Path, array: zarr.Array[Any], axes: str, place: Mapping[str, int]) -> Iterator[Window]:
+    """Rectangles of a plane whose chunk is not stored, so that reading gives the fill value.
 
     Parameters
     ----------
     root : folder of the array
     array : the open array; sharded ones count by the chunks inside their shards
-    axes : one letter per axis; those besides c, y and x have length 1
-    channel : 0-based index
+    axes : one letter per axis
+    place : index of the plane along every axis but y and x
 
     Yields
     ------
@@ -44,32 +52,34 @@ def absent_chunks(root: Path, array: zarr.Array[Any], axes: str, channel: int) -
     size = {axis: array.shape[at] for at, axis in enumerate(axes)}
     step = {axis: array.chunks[at] for at, axis in enumerate(axes)}
     chosen = {axis: range(-(-array.shape[at] // outer[at])) for at, axis in enumerate(axes)}
-    if "c" in axes:
-        chosen["c"] = range(channel // outer[axes.index("c")], channel // outer[axes.index("c")] + 1)
-    for index in product(*(chosen[axis] for axis in axes)):
-        path = root / array.metadata.encode_chunk_key(index)
+    for axis, index in place.items():
+        chosen[axis] = range(index // outer[axes.index(axis)], index // outer[axes.index(axis)] + 1)
+    for key in product(*(chosen[axis] for axis in axes)):
+        path = root / array.metadata.encode_chunk_key(key)
         inner = [range(length // chunk) for length, chunk in zip(outer, array.chunks, strict=True)]
-        if "c" in axes:
-            at = axes.index("c")
-            inside = channel % outer[at] // array.chunks[at]
+        for axis, index in place.items():
+            at = axes.index(axis)
+            inside = index % outer[at] // array.chunks[at]
             inner[at] = range(inside, inside + 1)
         stored = _stored(path, array, outer) if path.is_file() else None
         for part in product(*inner):
             if stored is not None and stored[part]:
                 continue
-            start = {a: index[at] * outer[at] + part[at] * array.chunks[at] for at, a in enumerate(axes)}
+            start = {a: key[at] * outer[at] + part[at] * array.chunks[at] for at, a in enumerate(axes)}
             y0, x0 = start["y"], start["x"]
             if y0 < size["y"] and x0 < size["x"]:
                 yield Window(y0, min(y0 + step["y"], size["y"]), x0, min(x0 + step["x"], size["x"]))
 
 
-def check_shards(root: Path, array: zarr.Array[Any], axes: str, place: tuple[int, Window], checked: set[Path]) -> None:
-    """Prove that the shards under a rectangle of a channel hold the chunks that their indices name.
+def check_shards(
+    root: Path, array: zarr.Array[Any], axes: str, place: tuple[Mapping[str, int], Window], checked: set[Path]
+) -> None:
+    """Prove that the shards under a rectangle of a plane hold the chunks that their indices name.
 
     Parameters
     ----------
     root, array, axes : as for ``absent_chunks``
-    place : channel and rectangle
+    place : index of the plane along every axis but y and x, and rectangle
     checked : files that have been proved already; gets those that are proved now
 
     Raises
@@ -79,12 +89,13 @@ def check_shards(root: Path, array: zarr.Array[Any], axes: str, place: tuple[int
     """
     if array.shards is None:
         return
-    channel, window = place
-    spans = {"c": (channel, channel + 1), "y": window[:2], "x": window[2:]}
+    plane, window = place
+    spans = {axis: (index, index + 1) for axis, index in plane.items()}
+    spans |= {"y": (window.y0, window.y1), "x": (window.x0, window.x1)}
     outer = array.shards
     ranges = []
     for at, axis in enumerate(axes):
-        first, last = spans.get(axis, (0, array.shape[at]))
+        first, last = spans[axis]
         ranges.append(range(first // outer[at], -(-last // outer[at])))
     for index in product(*ranges):
         path = root / array.metadata.encode_chunk_key(index)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -14,6 +12,7 @@ from cellbatch.io.file_names import check_file_name
 from cellbatch.io.folders import is_collection
 from cellbatch.io.samplesheet import Fault, Row
 from cellbatch.measurement.channels import select_channels
+from cellbatch.phases.reader_remarks import collect_warnings, in_users_words
 from cellbatch.phases.settle_samples import Fallbacks, settle_sample
 from cellbatch.phases.sources import SampleImage, is_empty, open_collection, open_source, staged_path
 from cellbatch.spec import SAMPLE_NAME, ImageHeader, ImageSource, SampleSpec
@@ -87,7 +86,7 @@ def check_row(
     try:
         expanded = list(_expand(row, files, images))
     except (InputError, OSError) as error:
-        text = _in_users_words(str(_fault_of(error)), words)
+        text = in_users_words(str(_fault_of(error)), words)
         checked.faults.append(Fault(row.number, files[0].column, text, row.sample))
         return checked
     if "image_mpp" in faulty:
@@ -97,9 +96,9 @@ def check_row(
     entries = {file.position: index_entries(file) for file in files}
     checked.members = {sample: sources[0].member for sample, sources in expanded if sources[0].member}
     for sample, sources in expanded:
-        with _warnings(sample, words, checked.remarks):
+        with collect_warnings(sample, words, checked.remarks):
             spec, faults, remark = _settle(row, sample, sources, images, fallbacks)
-        found = [Fault(row.number, column, _in_users_words(text, words), sample) for column, text in faults]
+        found = [Fault(row.number, column, in_users_words(text, words), sample) for column, text in faults]
         found = [fault for fault in found if fault.column not in faulty]
         checked.faults += found
         if remark:
@@ -120,8 +119,10 @@ def _settle(
             headers[source.role] = STUB_HEADER
             continue
         try:
-            with open_source(images, source) as reader:
-                headers[source.role] = reader.header
+            with open_source(images, source, fallbacks.reading) as reader:
+                header = reader.header
+            is_named = fallbacks.markers is not None and source.role == "image" and not header.is_colour
+            headers[source.role] = fallbacks.markers.rename(header) if is_named else header
         except (InputError, OSError) as error:
             faults.append((COLUMN_OF[source.role], str(_fault_of(error))))
     if faults:
@@ -147,6 +148,7 @@ def _settle(
         columns=row.columns,
         measured_channels=tuple(measured),
         forced_bytes=sum(header.forced_bytes for header in headers.values()),
+        reading=fallbacks.reading,
     )
     try:
         _refuse_lost_chunks(spec, images, headers)
@@ -168,38 +170,6 @@ def _refuse_lost_chunks(sample: SampleSpec, images: Path, headers: Mapping[str, 
     if any(header.format.startswith("ome-zarr") for header in headers.values()):
         with SampleImage(sample, images) as image:
             image.missing_chunks(("nuclear", "membrane"))
-
-
-class _Remarks(logging.Handler):
-    """Keeps the warnings that readers give."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep one message."""
-        self.texts.append(record.getMessage())
-
-
-@contextmanager
-def _warnings(sample: str, words: Mapping[str, str], remarks: list[tuple[str, str]]) -> Iterator[None]:
-    """Add what the readers warn of meanwhile to ``remarks``: the log of a task that ends well is seen by nobody."""
-    handler = _Remarks()
-    logger = logging.getLogger("cellbatch.io")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        remarks.extend((sample, _in_users_words(text, words)) for text in handler.texts)
-
-
-def _in_users_words(text: str, words: Mapping[str, str]) -> str:
-    """Replace the paths of staged files by those that the user wrote."""
-    for staged, written in words.items():
-        text = text.replace(staged, written)
-    return text
 
 
 def fingerprint(sample: SampleSpec, entries: Mapping[int, FolderEntries]) -> str:

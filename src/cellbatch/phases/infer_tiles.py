@@ -1,19 +1,29 @@
 """INFER_TILES: bins become heads, with the model loaded and warmed once for the whole task."""
 
 import logging
+from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 from cellbatch.io.handoffs import HandoffParts, HandoffReader, HandoffWriter
+from cellbatch.phases.failures import Failures
 from cellbatch.phases.handoff_files import FIRST_ROW, ROWS
 from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel, check_compartment, make_grid
 from cellbatch.phases.machine import describe_machine
 from cellbatch.phases.pixels import PixelReader
+from cellbatch.phases.samples import map_here
 from cellbatch.planning.shards import Shard
 from cellbatch.progress import Progress
 from cellbatch.reporting.timings import Timings
 from cellbatch.spec import Window
 
 logger = logging.getLogger(__name__)
+
+
+class _Name(NamedTuple):
+    """A sample of which no more is known here."""
+
+    sample: str
 
 
 def infer_batch(
@@ -24,6 +34,7 @@ def infer_batch(
     *,
     compartment: str = "both",
     shard: Shard | None = None,
+    failures: Failures | None = None,
 ) -> Timings:
     """Load the network, warm it up, and write the heads of every sample of a hand-off.
 
@@ -36,6 +47,7 @@ def infer_batch(
     options : runtime and device
     compartment : ``both``, ``whole-cell`` or ``nuclear``
     shard : part of the batch; everything by default
+    failures : takes the samples that go wrong, whose heads are then absent; None stops at the first
 
     Returns
     -------
@@ -53,13 +65,18 @@ def infer_batch(
             loaded.warm_up()
         names = source.samples()
         logger.info("inferring %d images with %s on the %s", len(names), loaded.manifest.name, loaded.engine.device)
-        for sample in names:
-            clock, network_s = Timings.clock(), loaded.network_s
+
+        def infer(named: _Name) -> None:
+            sample, clock, network_s = named.sample, Timings.clock(), loaded.network_s
             done_px = _infer_sample(loaded, PixelReader(source, sample), sample, handoff, (compartment, shard))
             network_s = loaded.network_s - network_s
             if done_px:
                 timings.add(sample, "network", network_s)
                 timings.add(sample, "tiles", clock() - network_s, pixels=done_px)
+
+        deque(map_here(infer, map(_Name, names), failures), maxlen=0)
+        for failure in failures.found if failures else ():
+            handoff.discard(failure.sample)
     logger.info("wrote %s", output.name)
     return timings
 

@@ -13,7 +13,7 @@ from cellbatch.geometry.scale import model_shape
 from cellbatch.inference.engine import ENGINES
 from cellbatch.io.atomic import write_text
 from cellbatch.io.model_sources import ModelSource
-from cellbatch.io.parameters import read_parameters, split_list
+from cellbatch.io.parameters import read_parameters
 from cellbatch.phases.check_samples import CheckedRow, StagedFile
 from cellbatch.phases.check_samplesheet import check_samplesheet
 from cellbatch.phases.loaded_model import check_compartment, make_grid
@@ -89,15 +89,7 @@ def plan_batches(
     setting = read_setting(parameters, table)
     manifest: Manifest = override(model.manifest, model_mpp=parameters.get("model_mpp"))
     check_compartment(manifest, parameters.get("compartment") or "both")
-    fallbacks = Fallbacks(
-        image_mpp=parameters.get("image_mpp"),
-        nuclear_channel=_text(parameters.get("nuclear_channel")),
-        membrane_channel=_text(parameters.get("membrane_channel")),
-        model_mpp=manifest.model_mpp,
-        needs_membrane="membrane" in manifest.channels and parameters.get("compartment") != "nuclear",
-        measure_channels=split_list(_text(parameters.get("measure_channels"))),
-        stub=bool(parameters.get("stub")),
-    )
+    fallbacks = Fallbacks.of_run(parameters, manifest)
     keep_going = bool(parameters.get("keep_going"))
     sheet = check_samplesheet(samplesheet, staged, images, fallbacks, keep_going=keep_going)
     planned = list(_measure(sheet.rows, manifest))
@@ -191,10 +183,6 @@ def _plan_text(plan: Mapping[str, Any]) -> str:
         + "\n"
         + money_text(plan)
     )
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
 
 
 def _measure(checked: Sequence[CheckedRow], manifest: Manifest) -> Iterator[PlannedSample]:

@@ -167,6 +167,7 @@ def postprocess_labels(
     if failures is not None:
         inferred = {name for path in paths for name in open_shard(path).samples()}
         samples = tuple(sample for sample in samples if sample.sample in inferred)
+        samples = tuple(sample for sample, _ in map_here(work.is_large, samples, failures))
     small = [sample for sample in samples if not work.is_large(sample)]
     large = [sample for sample in samples if work.is_large(sample)]
     work = replace(work, whole_image_px=whole_image_px(large, [work.model_px(one) for one in large], processes))

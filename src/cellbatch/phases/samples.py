@@ -10,9 +10,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from cellbatch.errors import CellbatchError, EngineError, InputError, NeedsMoreMemory, explain_system_error
+from cellbatch.errors import CellbatchError, EngineError, InputError, explain_system_error
+from cellbatch.phases.crashes import DIED_TWICE, LAST_ATTEMPT, at_hand, attempt, crashed_samples
 from cellbatch.phases.failures import Failures
 from cellbatch.phases.records import decode_record
 from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, Batch, SampleSpec
@@ -24,6 +25,18 @@ DIED = (
     "the process that worked on it died, and died again when it had the sample to itself: for lack of memory, or in a "
     "library that this file crashes; look at the file, or give the task more memory"
 )
+
+
+class Named(Protocol):
+    """Anything that stands for a sample."""
+
+    @property
+    def sample(self) -> str:
+        """Its name."""
+        ...
+
+
+AnyNamed = TypeVar("AnyNamed", bound=Named)
 
 
 def read_batch(path: Path) -> Batch:
@@ -71,25 +84,34 @@ def map_samples(
 
 
 def map_here(
-    function: Work, samples: Iterable[SampleSpec], failures: Failures | None = None
-) -> Iterator[tuple[SampleSpec, Any]]:
+    function: Callable[[AnyNamed], Any], samples: Iterable[AnyNamed], failures: Failures | None = None
+) -> Iterator[tuple[AnyNamed, Any]]:
     """Give each sample with the result of ``function``, in this process, for work that cannot travel.
 
     Parameters
     ----------
-    function, samples, failures : as for ``map_samples``; a sample that kills this process takes its batch with it, and
-        one that needs more memory than the task was promised has the task repeated
+    function, samples, failures : as for ``map_samples``; with ``failures``, samples that killed this script's process
+        are left out, see ``outlive_crashes``
+
+    Raises
+    ------
+    EngineError
+        with ``failures``, too, while the task can still be tried again, with more memory for instance
     """
-    guarded = partial(_run_one, function)
+    crashed = crashed_samples()
     for sample in samples:
         if failures is None:
-            yield sample, guarded(sample)
+            yield sample, _run_one(function, sample)
+            continue
+        if sample.sample in crashed:
+            failures.add(sample.sample, EngineError(DIED_TWICE))
             continue
         try:
-            result = guarded(sample)
-        except NeedsMoreMemory:
-            raise
+            with at_hand(sample.sample):
+                result = _run_one(function, sample)
         except Exception as error:  # the run keeps going: the reason travels to the report instead
+            if isinstance(error, EngineError) and attempt() < LAST_ATTEMPT:
+                raise
             failures.add(sample.sample, error)
         else:
             yield sample, result
@@ -159,7 +181,7 @@ def _alone(guarded: Work, sample: SampleSpec, failures: Failures) -> Iterator[tu
             yield sample, result
 
 
-def _run_one(function: Work, sample: SampleSpec) -> Any:
+def _run_one(function: Callable[[AnyNamed], Any], sample: AnyNamed) -> Any:
     """Call with the sample's name put in front of whatever goes wrong with its data."""
     try:
         return function(sample)

@@ -156,6 +156,8 @@ def plan_request(request: SegmentRequest, model: Path, folder: Path) -> list[Bat
     )
     write_text(folder / "samplesheet.csv", text.getvalue())
     parameters = {name: value for name, value in request.parameters.items() if value is not None}
+    if "markers" in parameters:
+        parameters["marker_table"] = Path(parameters["markers"]).read_text(encoding="utf-8")
     batches, _ = plan_batches(
         folder / "samplesheet.csv", [{"files": staged}], folder / "images", describe_source(model), parameters
     )

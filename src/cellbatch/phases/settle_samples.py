@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from cellbatch.errors import InputError
+from cellbatch.errors import ConfigError, InputError
 from cellbatch.geometry.scale import model_shape
+from cellbatch.io.markers import MEMBRANE, NUCLEAR, MarkerTable, parse_markers
+from cellbatch.io.parameters import split_list
 from cellbatch.io.samplesheet import Row
 from cellbatch.preprocessing.channels import resolve_recipe
-from cellbatch.spec import ImageHeader
+from cellbatch.spec import ImageHeader, Manifest, ReadOptions
 
 BLANK = "none"
 # pixel sizes that differ by more contradict each other
@@ -20,6 +23,7 @@ MPP_TOLERANCE = 0.01
 class Fallbacks:
     """Parameters that stand in for empty cells, channels to measure, and whether the run needs a membrane at all.
 
+    ``markers`` : names of the channels, in place of the image's own; ``reading`` : how files are to be understood.
     ``stub`` : the run only tries the graph, and an empty file stands for an image of two channels of 1 Mpx.
     """
 
@@ -30,6 +34,41 @@ class Fallbacks:
     model_mpp: float = 0.5
     measure_channels: tuple[str, ...] = ()
     stub: bool = False
+    markers: MarkerTable | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
+
+    @classmethod
+    def of_run(cls, parameters: Mapping[str, Any], manifest: Manifest) -> Fallbacks:
+        """Take what stands in from the parameters of a run.
+
+        Parameters
+        ----------
+        parameters : checked; ``marker_table`` holds the text of the file that ``markers`` names
+        manifest : of the model
+
+        Raises
+        ------
+        InputError
+            if the table of markers cannot be read
+        ConfigError
+            if both a plane and a projection are named
+        """
+        plane, projection = parameters.get("z_plane"), parameters.get("projection") or ""
+        if plane is not None and projection:
+            raise ConfigError(f"--z_plane {plane} and --projection {projection} exclude each other; give one of them")
+        table = parameters.get("marker_table")
+        markers = parse_markers(str(table), str(parameters.get("markers"))) if table else None
+        return cls(
+            image_mpp=parameters.get("image_mpp"),
+            nuclear_channel=str(parameters.get("nuclear_channel") or (markers.recipe(NUCLEAR) if markers else "")),
+            membrane_channel=str(parameters.get("membrane_channel") or (markers.recipe(MEMBRANE) if markers else "")),
+            model_mpp=manifest.model_mpp,
+            needs_membrane="membrane" in manifest.channels and parameters.get("compartment") != "nuclear",
+            measure_channels=split_list(str(parameters.get("measure_channels") or "")),
+            stub=bool(parameters.get("stub")),
+            markers=markers,
+            reading=ReadOptions(bool(parameters.get("allow_rgb")), plane, projection),
+        )
 
 
 @dataclass(frozen=True)

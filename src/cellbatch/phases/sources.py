@@ -17,6 +17,7 @@ from cellbatch.io.images import open_image
 from cellbatch.io.prefetch import read_ahead
 from cellbatch.io.reader import ImageReader
 from cellbatch.io.scratch import ScratchPlanes
+from cellbatch.io.stains import StainReader
 from cellbatch.preprocessing.channels import (
     NORM_PERCENTILE,
     channels_of,
@@ -25,7 +26,7 @@ from cellbatch.preprocessing.channels import (
     parse_recipe,
 )
 from cellbatch.preprocessing.clip import PercentileSearch
-from cellbatch.spec import ImageHeader, ImageSource, SampleSpec, Window
+from cellbatch.spec import ImageHeader, ImageSource, ReadOptions, SampleSpec, Window
 
 
 def staged_path(images: Path, position: int) -> Path:
@@ -37,10 +38,17 @@ def staged_path(images: Path, position: int) -> Path:
     return entries[0]
 
 
-def open_source(images: Path, source: ImageSource) -> ImageReader:
-    """Open a plain file, or a member of a folder or zip."""
+def open_source(images: Path, source: ImageSource, reading: ReadOptions) -> ImageReader:
+    """Open a plain file, or a member of a folder or zip; a colour image as its colours and stains."""
     path = staged_path(images, source.position)
-    return open_collection(path).open(source.member) if source.member else open_image(path)
+    reader = open_collection(path).open(source.member, reading) if source.member else open_image(path, reading)
+    if not reader.header.is_colour:
+        return reader
+    with ExitStack() as stack:
+        stack.callback(reader.close)
+        stains = StainReader(f"{path}/{source.member}" if source.member else str(path), reader)
+        stack.pop_all()
+    return stains
 
 
 def is_empty(images: Path, source: ImageSource) -> bool:
@@ -83,9 +91,10 @@ class SampleImage:
         self._percentiles: dict[tuple[str, int], float] = {}
         self._copies: dict[tuple[str, int], tuple[ScratchPlanes, int]] = {}
         for source in sample.sources:
-            reader = self._stack.enter_context(open_source(images, source))
+            reader = self._stack.enter_context(open_source(images, source, sample.reading))
             self._readers.append(reader)
             self._role[source.role] = reader
+        self._check_unchanged()
 
     def __enter__(self) -> SampleImage:
         """Return the image itself."""
@@ -102,6 +111,19 @@ class SampleImage:
         if self._source(role) not in self._role:
             raise InputError(f"sample {self.sample.sample}: has no {role} image; name its file in the samplesheet")
         return self._reader(role).header
+
+    def _check_unchanged(self) -> None:
+        """Refuse files that are not those of the plan: windows of a larger image would be taken for the whole."""
+        headers = [reader.header for reader in self._readers]
+        shapes = {header.shape[1:] for header in headers}
+        count = sum(header.shape[0] for header in headers)
+        if shapes != {self.sample.shape} or count != len(self.sample.channel_names):
+            self._stack.close()
+            found = ", ".join(f"{header.shape[0]} channels of {header.shape[1:]} px" for header in headers)
+            raise InputError(
+                f"sample {self.sample.sample}: the image has {found}, the plan saw {len(self.sample.channel_names)} of "
+                f"{self.sample.shape}; it was changed while the run went on: run again with -resume"
+            )
 
     def read(self, channel: int, window: Window | None = None) -> np.ndarray:
         """Read the stored pixels (Y, X) of one channel, counted over all files, whole or within ``window``."""

@@ -8,7 +8,7 @@ def samplesheetOf(input) {
     }
     def samplesheet = file(input, glob: false)
     if (!samplesheet.exists() || samplesheet.isDirectory()) {
-        error("--input: no samplesheet ${input}; give the path of a CSV file")
+        error("--input: no samplesheet ${withoutSecrets(input)}; give the path of a CSV file")
     }
     samplesheet
 }
@@ -43,13 +43,26 @@ def cellsOf(line) {
 def locate(samplesheet, path) {
     def is_absolute = path.startsWith('/') || path =~ /^[a-zA-Z][a-zA-Z0-9+.-]*:\/\//
     def unsafe = /[{}\p{Cntrl}]/
+    def name = withoutSecrets(path)
     if (path =~ unsafe || !is_absolute && samplesheet.parent.toString() =~ unsafe) {
-        return [path: path, state: 'refused', uri: path, entries: []]
+        return [path: name, state: 'refused', uri: name, entries: []]
     }
     def found = is_absolute ? file(path, glob: false) : samplesheet.parent.resolve(path)
     found.exists()
-        ? [path: path, state: 'staged', uri: found.toUriString(), entries: entriesOf(found), file: found]
-        : [path: path, state: 'missing', uri: found.toUriString(), entries: []]
+        ? [path: name, state: 'staged', uri: withoutSecrets(found.toUriString()), entries: entriesOf(found), file: found]
+        : [path: name, state: 'missing', uri: withoutSecrets(found.toUriString()), entries: []]
+}
+
+// An address without what must not be written down: user, password, and the query that signs it.
+def withoutSecrets(value) {
+    value instanceof CharSequence
+        ? value.toString().replaceAll(/([A-Za-z][A-Za-z0-9+.-]*:\/\/)[^\/@\s]*@/, '$1').replaceAll(/([A-Za-z][A-Za-z0-9+.-]*:\/\/[^?]*)\?\S*/, '$1')
+        : value
+}
+
+// Parameters as they may stand in work files and reports.
+def shownOf(parameters) {
+    parameters.collectEntries { name, value -> [name, withoutSecrets(value)] }
 }
 
 // All that the plan reads on its standard input.
@@ -57,8 +70,9 @@ def launchRecord(projectDir, parameters, rows, model_entries) {
     groovy.json.JsonOutput.toJson([
         rows: rows.collect { row -> [files: row.files.collect { cell -> cell.findAll { key, _value -> key != 'file' } }] },
         model: model_entries,
-        parameters: parameters,
+        parameters: shownOf(parameters),
         prices: pricesOf(projectDir, parameters.prices),
+        markers: markersOf(parameters.markers),
         qc_thresholds: thresholdsOf(projectDir, parameters.qc_thresholds).text,
     ])
 }
@@ -125,6 +139,15 @@ def pricesOf(projectDir, prices) {
         error("--prices: no file ${prices}; give a table like assets/prices.json")
     }
     new groovy.json.JsonSlurperClassic().parseText(table.text)
+}
+
+// Text of a table of channel names, where one is given.
+def markersOf(markers) {
+    def table = markers ? file(markers, glob: false) : null
+    if (table && !table.exists()) {
+        error("--markers: no file ${markers}; give a markers.csv (MCMICRO) or a panel.csv (steinbock)")
+    }
+    table?.text
 }
 
 // What samples are judged by: the thresholds that ship, or the user's own.
