@@ -43,8 +43,8 @@ class MemoryModel:
 MEMORY_MODELS = {
     "preprocess": MemoryModel(190, 24, 52, 1 << 22, 512, bytes_per_px=0.2),
     "infer": MemoryModel(190, 14, 50, 1 << 20, 256, bytes_per_column=8704),
-    "postprocess": MemoryModel(190, 28, 42, 11 << 19, bytes_per_px=0.6),
-    "measure": MemoryModel(190, 52, 26, 25 << 19, bytes_per_px=0.8),
+    "postprocess": MemoryModel(190, 28, 42, 11 << 19, bytes_per_px=0.3),
+    "measure": MemoryModel(190, 52, 26, 25 << 19, bytes_per_px=0.5),
 }
 # phases that read the image file
 READING_PHASES = ("preprocess", "measure")
