@@ -6,6 +6,7 @@ The maps are made on demand from one small piece and the labels go to a file, so
 """
 
 import argparse
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -64,35 +65,38 @@ class LabelFile:
         os.close(self._file)
 
 
+def measure(case: tuple[int, int, int]) -> str:
+    """Label once: size in px, threads, core in px."""
+    size, threads, core_px = case
+    maps = [TiledMap(piece, size) for piece in make_maps(TILE_PX)]
+    options = WatershedOptions(maxima_threshold=MAXIMA_THRESHOLD)
+    with tempfile.TemporaryDirectory() as folder:
+        labels = LabelFile(Path(folder) / "labels", size)
+        before = peak_after_reset()
+        wall, cpu = time.perf_counter(), time.process_time()
+        report = label_by_blocks(*maps, labels, options, BlockOptions(core_px=core_px, threads=threads))
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        count = int(labels[slice(size - 600, size), slice(0, size)].max())
+        labels.close()
+    return (
+        f"{size}x{size}, {threads} threads: {wall / size**2 * 1e9:.1f} ns/px wall, "
+        f"{cpu / size**2 * 1e9:.1f} ns/px CPU, "
+        f"{(peak_bytes() - before) / 1e6:.0f} MB beyond the start, {report.blocks} blocks, {report.widened} widened, "
+        f"{len(report.uncertified)} uncertified, some {count} cells"
+    )
+
+
 def main() -> int:
-    """Run all sizes."""
+    """Run all sizes, each in a process of its own, whose memory starts anew."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[4096, 16384])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--core-px", type=int, default=BlockOptions.core_px)
     arguments = parser.parse_args()
-    pieces = make_maps(TILE_PX)
-    options = WatershedOptions(maxima_threshold=MAXIMA_THRESHOLD)
-    for size in arguments.sizes:
-        maps = [TiledMap(piece, size) for piece in pieces]
-        for threads in arguments.threads:
-            with tempfile.TemporaryDirectory() as folder:
-                labels = LabelFile(Path(folder) / "labels", size)
-                before = peak_after_reset()
-                wall, cpu = time.perf_counter(), time.process_time()
-                report = label_by_blocks(
-                    *maps, labels, options, BlockOptions(core_px=arguments.core_px, threads=threads)
-                )
-                wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-                count = int(labels[slice(size - 600, size), slice(0, size)].max())
-                labels.close()
-            print(
-                f"{size}x{size}, {threads} threads: {wall / size**2 * 1e9:.1f} ns/px wall, "
-                f"{cpu / size**2 * 1e9:.1f} ns/px CPU, {(peak_bytes() - before) / 1e6:.0f} MB beyond the start, "
-                f"{report.blocks} blocks, {report.widened} widened, {len(report.uncertified)} uncertified, "
-                f"some {count} cells",
-                flush=True,
-            )
+    cases = [(size, threads, arguments.core_px) for size in arguments.sizes for threads in arguments.threads]
+    for case in cases:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            print(pool.apply(measure, (case,)), flush=True)
     return 0
 
 

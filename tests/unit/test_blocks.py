@@ -39,6 +39,16 @@ def test_blocks_give_the_labels_of_the_whole(maps, expected, core_px, halo_px, t
     assert not report.is_redone
 
 
+def test_an_object_of_exactly_the_smallest_size_stays(maps, expected):
+    areas = np.bincount(expected.ravel())[1:]
+    limit = int(np.median(areas))
+    assert (areas == limit).any()
+    limited = WatershedOptions(maxima_threshold=0.02, interior_threshold=0.5, small_objects_threshold=limit)
+    labels = np.zeros(expected.shape, np.uint32)
+    label_by_blocks(*maps, labels, limited, BlockOptions(100, 32))
+    assert labels.max() == np.count_nonzero(areas >= limit)
+
+
 def test_memory_maps_and_zarr_will_do(maps, expected, tmp_path):
     zarr = pytest.importorskip("zarr")
     sources = []

@@ -45,6 +45,14 @@ def test_batches_have_a_usual_size():
     assert max(sizes) <= 1.6 * 400
 
 
+def test_a_list_a_little_over_the_budget_is_cut():
+    for sheet in range(50):
+        names = [f"plate{sheet}_field{i}" for i in range(60)]
+        sizes = [len(cut) * 50 for cut in cut_batches(names, [50] * 60, 1000)]
+        assert len(sizes) > 1
+        assert max(sizes) <= 2000
+
+
 def test_a_sample_larger_than_the_budget_is_not_lost():
     cuts = cut_batches(["a", "b", "c"], [10, 5000, 10], 100)
     assert [i for cut in cuts for i in cut] == [0, 1, 2]
