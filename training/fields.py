@@ -39,7 +39,6 @@ class Field:
     whole_cell, nuclear : (Y, X) uint32 labels
     distance : (Y, X, 2) float16, whole-cell and nuclear inner distance
     classes : (Y, X, 2) uint8, whole-cell and nuclear pixel classes
-    has_whole_cell : whether the whole-cell answers mean something
     """
 
     image: NDArray[np.float32]
@@ -47,7 +46,6 @@ class Field:
     nuclear: NDArray[np.uint32]
     distance: NDArray[np.float16]
     classes: NDArray[np.uint8]
-    has_whole_cell: bool
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def load_fields(recipes: Iterable[Recipe], cache: Path, workers: int = 2) -> Ite
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for path in pool.imap(_make_cached, [(recipe, folder) for recipe in recipes]):
             with np.load(path) as stored:
-                yield Field(**{**stored, "has_whole_cell": bool(stored["has_whole_cell"])})
+                yield Field(**stored)
 
 
 def make_field(recipe: Recipe) -> Field:
@@ -106,16 +104,12 @@ def make_field(recipe: Recipe) -> Field:
         The field; the same recipe gives the same one.
     """
     rng = recipe.rng
-    has_whole_cell = True
     if recipe.kind == "drawn":
         is_small = rng.random() < 0.15
         shape = tuple(int(n) for n in rng.integers(90, 260, 2)) if is_small else (512, 512)
         tissue = draw_tissue.draw_tissue((shape[0], shape[1]), rng)
     else:
         tissue = _grow_tissue(*_read_nuclei(recipe, rng), rng)
-        if rng.random() < 0.33:
-            tissue.image[..., 1] = 0
-            has_whole_cell = False
     pair = (tissue.whole_cell, tissue.nuclear)
     return Field(
         image=preprocess(tissue.image.astype(np.float32), percentile=99.9, clahe_kernel_size=128),
@@ -123,7 +117,6 @@ def make_field(recipe: Recipe) -> Field:
         nuclear=tissue.nuclear,
         distance=np.stack([targets.inner_distance(labels) for labels in pair], axis=-1).astype(np.float16),
         classes=np.stack([targets.pixel_classes(labels) for labels in pair], axis=-1),
-        has_whole_cell=has_whole_cell,
     )
 
 
@@ -178,7 +171,7 @@ def _read_nuclei(recipe: Recipe, rng: np.random.Generator) -> tuple[NDArray[np.f
     areas = np.bincount(labels.ravel())[1:]
     areas = areas[areas > 0]
     diameter = 2 * np.sqrt(np.median(areas) / np.pi) if len(areas) else 20.0
-    scale = float(np.clip(np.exp(rng.uniform(np.log(9), np.log(36))) / diameter, 0.4, 2.0))
+    scale = float(np.clip(np.exp(rng.uniform(np.log(8), np.log(36))) / diameter, 0.4, 2.0))
     if rng.random() < 0.25:
         scale = 1.0
     shape = tuple(max(int(n * scale), 48) for n in image.shape)
@@ -201,7 +194,7 @@ def _grow_tissue(
     options = replace(
         options,
         cell_diameter_px=max(nucleus_px / options.nucleus_ratio, 8.0),
-        marker="membrane" if options.marker == "absent" else options.marker,
+        marker="absent" if rng.random() < 0.33 else options.marker,
         saturated=0.0,
         bleed=0.3 * options.bleed,
         binning=1,
@@ -221,5 +214,7 @@ def _grow_tissue(
     recorded = tissue_signal.record(np.stack([image / bright, marker], axis=-1), rng, options)
     if rng.random() < 0.6:
         recorded[..., 0] = np.rint(image)
+    if options.marker == "absent" and rng.random() < 0.7:
+        recorded[..., 1] = 0
     whole_cell, nuclear = (np.asarray(relabel_sequential(labels)[0], np.uint32) for labels in (cells, nuclei))
     return draw_tissue.Tissue(recorded, whole_cell, nuclear)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 TISSUE_MPP = 0.5
-MARKER_KINDS = ("membrane", "cytoplasm", "mixed", "absent")
+MARKER_KINDS = ("membrane", "cytoplasm", "mixed", "absent", "unrelated")
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class TissueOptions:
     Attributes
     ----------
     cell_diameter_px, size_spread : typical cell diameter; standard deviation of its logarithm
+    small_share, small_ratio : share of the field where cells are smaller, and their diameter as part of the others'
     packing : distance of neighbouring centres in cell diameters; below about 0.9 cells press on each other
     clustering : 0 fills the field evenly, 1 leaves islands
     elongation : standard deviation of the logarithm of the cells' aspect ratio
@@ -26,7 +27,8 @@ class TissueOptions:
     nucleus_ratio : nuclear diameter over cell diameter
     anucleate, binucleate : fraction of cells without a nucleus in the plane, and with two
     nuclear_contrast, chromatin : spread of brightness between nuclei; texture inside them
-    marker : one of ``MARKER_KINDS``
+    condensation : how much denser small nuclei are; 1 spreads the same amount of DNA over any area
+    marker : one of ``MARKER_KINDS``; ``unrelated`` shows fibres, spots and folds that follow no cell
     marker_absent, marker_broken : fraction of cells without marker; of the outline that is missing
     membrane_width_px : half width of the membrane signal
     fill : cytoplasmic signal beside the membrane's
@@ -42,6 +44,8 @@ class TissueOptions:
 
     cell_diameter_px: float = 22.0
     size_spread: float = 0.15
+    small_share: float = 0.0
+    small_ratio: float = 0.6
     packing: float = 0.85
     clustering: float = 0.2
     elongation: float = 0.15
@@ -53,6 +57,7 @@ class TissueOptions:
     binucleate: float = 0.03
     nuclear_contrast: float = 0.25
     chromatin: float = 0.25
+    condensation: float = 0.0
     marker: str = "membrane"
     marker_absent: float = 0.05
     marker_broken: float = 0.15
@@ -91,10 +96,12 @@ def random_options(rng: np.random.Generator) -> TissueOptions:
     TissueOptions
         One recipe.
     """
-    diameter = float(np.exp(rng.uniform(np.log(13), np.log(38))))
+    diameter = float(np.exp(rng.uniform(np.log(11), np.log(42))))
     return TissueOptions(
         cell_diameter_px=diameter,
         size_spread=rng.uniform(0.08, 0.28),
+        small_share=rng.choice([0.0, rng.uniform(0.15, 0.8)], p=[0.7, 0.3]),
+        small_ratio=rng.uniform(0.4, 0.75),
         packing=rng.choice([rng.uniform(0.68, 0.88), rng.uniform(0.85, 1.3)], p=[0.6, 0.4]),
         clustering=rng.choice([0.0, rng.uniform(0.1, 0.8)]),
         elongation=abs(rng.normal(0.0, 0.22)),
@@ -106,14 +113,15 @@ def random_options(rng: np.random.Generator) -> TissueOptions:
         binucleate=rng.choice([0.0, rng.uniform(0.0, 0.08)]),
         nuclear_contrast=rng.uniform(0.05, 0.55),
         chromatin=rng.uniform(0.0, 0.5),
-        marker=str(rng.choice(MARKER_KINDS, p=[0.62, 0.12, 0.2, 0.06])),
+        condensation=rng.choice([0.0, rng.uniform(0.0, 1.0)], p=[0.4, 0.6]),
+        marker=str(rng.choice(MARKER_KINDS, p=[0.56, 0.12, 0.18, 0.05, 0.09])),
         marker_absent=rng.choice([0.0, rng.uniform(0.0, 0.6)], p=[0.4, 0.6]),
         marker_broken=rng.choice([0.0, rng.uniform(0.0, 0.6)]),
         membrane_width_px=rng.uniform(0.7, 2.4),
         fill=rng.choice([rng.uniform(0.0, 0.15), rng.uniform(0.1, 0.6)]),
         stroma=rng.choice([0.0, rng.uniform(0.05, 0.6)]),
         debris=rng.choice([0.0, rng.uniform(0.0, 2.0)]),
-        blur_px=rng.uniform(0.3, 1.8),
+        blur_px=rng.uniform(0.3, 2.2),
         photons=float(np.exp(rng.uniform(np.log(2), np.log(1000)))),
         background=rng.choice([0.0, rng.uniform(0.0, 0.15)]),
         bleed=rng.choice([0.0, rng.uniform(0.0, 0.2)]),

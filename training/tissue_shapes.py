@@ -21,6 +21,8 @@ from tissue_options import TissueOptions
 FloatImage = NDArray[np.float32]
 LabelImage = NDArray[np.uint32]
 
+SMALLEST_RADIUS_PX = 4.5
+
 
 @dataclass(frozen=True)
 class Ellipses:
@@ -125,9 +127,15 @@ def _draw_sites(shape: tuple[int, int], rng: np.random.Generator, options: Tissu
     margin = options.cell_diameter_px
     radius_px = options.cell_diameter_px / 2
     extent = np.array(shape) + 2 * margin
-    count = int(6 * extent.prod() / (options.packing * options.cell_diameter_px) ** 2)
+    ratio = options.small_ratio if options.small_share else 1.0
+    count = int(6 * extent.prod() / (options.packing * options.cell_diameter_px * ratio) ** 2)
     centre = rng.uniform(0, 1, (count, 2)) * extent - margin
     radius = radius_px * np.exp(rng.normal(0, options.size_spread, count))
+    if options.small_share:
+        zone = smooth_noise(shape, rng, 5 * options.cell_diameter_px)
+        at = np.clip(centre.astype(int), 0, np.array(shape) - 1)
+        is_small = zone[at[:, 0], at[:, 1]] > np.quantile(zone, 1 - options.small_share)
+        radius = np.where(is_small, np.maximum(radius * options.small_ratio, SMALLEST_RADIUS_PX), radius)
     accepted = np.empty((count, 3))
     n = 0
     for (y, x), r in zip(centre, radius, strict=True):

@@ -17,7 +17,7 @@ from skimage.transform import resize
 from tissue_options import TissueOptions
 from tissue_shapes import FloatImage, LabelImage, keep_largest_pieces, smooth_noise
 
-BARE_MARGIN_PX = 2.5
+BARE_MARGIN_PX = 1.0
 
 
 def draw_nuclear_signal(
@@ -42,6 +42,8 @@ def draw_nuclear_signal(
         Signal of about 1 inside a typical nucleus.
     """
     brightness = np.exp(rng.normal(0, options.nuclear_contrast, int(nuclei.max()) + 1)).astype(np.float32)
+    area = np.maximum(np.bincount(nuclei.ravel(), minlength=len(brightness)), 1)
+    brightness *= (np.median(area[1:]) / area if len(area) > 1 else area) ** (0.5 * options.condensation)
     where = ndimage.distance_transform_edt(nuclei == 0, return_distances=False, return_indices=True)
     gain = ndimage.gaussian_filter(brightness[nuclei[tuple(where)]], 1.0)
     texture = np.exp(options.chromatin * smooth_noise(nuclei.shape, rng, rng.uniform(2, 5)))
@@ -65,7 +67,7 @@ def hide_bare_cells(
     Returns
     -------
     visible : (Y, X) uint32
-        Cells with marker as they are; cells without as their nucleus and 2.5 px around it, or nothing.
+        Cells with marker as they are; cells without as their nucleus and 1 px around it, or nothing.
     brightness : (n + 1,) float32
         Marker brightness by cell label, 0 for bare cells and background.
     """
@@ -73,7 +75,7 @@ def hide_bare_cells(
     brightness = np.exp(rng.normal(0, 0.35, count)).astype(np.float32)
     brightness[rng.random(count) < options.marker_absent] = 0
     brightness[0] = 0
-    if options.marker == "absent":
+    if options.marker in ("absent", "unrelated"):
         brightness[:] = 0
     near_nucleus = ndimage.distance_transform_edt(nuclei == 0) <= BARE_MARGIN_PX
     visible = np.where((brightness[cells] > 0) | near_nucleus, cells, 0).astype(np.uint32)
@@ -106,6 +108,8 @@ def draw_marker_signal(
         Signal of about 1 on a typical outline.
     """
     shape = cells.shape
+    if options.marker == "unrelated":
+        return _draw_unrelated(shape, rng, options)
     count = len(brightness)
     on_membrane = np.full(count, float(options.marker == "membrane"))
     if options.marker == "mixed":
@@ -124,6 +128,19 @@ def draw_marker_signal(
         fibres = np.exp(-((np.abs(smooth_noise(shape, rng, 14)) / 0.15) ** 2)) * (smooth_noise(shape, rng, 60) > 0)
         signal += options.stroma * (cells == 0) * (fibres + 0.3)
     return np.asarray(signal * np.exp(0.25 * smooth_noise(shape, rng, 12)), np.float32)
+
+
+def _draw_unrelated(shape: tuple[int, int], rng: np.random.Generator, options: TissueOptions) -> FloatImage:
+    """Light that follows no cell: a cloudy ground, fibres, bright spots and dark folds."""
+    signal = rng.uniform(0.1, 0.6) * np.exp(rng.uniform(0.1, 0.5) * smooth_noise(shape, rng, rng.uniform(4, 60)))
+    if rng.random() < 0.6:
+        fibres = np.exp(-((smooth_noise(shape, rng, rng.uniform(10, 40)) / 0.12) ** 2))
+        signal = signal + options.stroma * fibres * (smooth_noise(shape, rng, 60) > 0.3)
+    if rng.random() < 0.6:
+        signal = signal + rng.uniform(0.5, 3) * (smooth_noise(shape, rng, rng.uniform(6, 20)) > 2.3)
+    if rng.random() < 0.3:
+        signal = signal * (smooth_noise(shape, rng, 25) < 2.0)
+    return np.asarray(signal, np.float32)
 
 
 def record(signal: FloatImage, rng: np.random.Generator, options: TissueOptions) -> NDArray[np.uint16]:

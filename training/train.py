@@ -29,7 +29,7 @@ OUTSIDE_PX = 96
 SETTLING_STEPS = 80
 LOG = logging.getLogger("train")
 
-Sample = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class TrainingOptions:
     cache: Path
     run: Path
     seed: int = 20
-    steps: int = 1950
+    steps: int = 3000
     batch: int = 8
-    drawn_fields: int = 280
-    real_fields: int = 200
+    drawn_fields: int = 360
+    real_fields: int = 240
     real_share: float = 0.45
     peak_rate: float = 3e-3
     log_every: int = 20
@@ -93,8 +93,6 @@ def draw_sample(field: Field, rng: np.random.Generator) -> Sample:
     image : (256, 256, 2) float32
     distance : (256, 256, 2) float32
     classes : (256, 256, 2) int32
-    has_answer : (2,) float32
-        0 where a compartment's answers are unknown.
     """
     arrays = [field.image, field.distance, field.classes]
     size = INPUT_SHAPE[0]
@@ -117,8 +115,7 @@ def draw_sample(field: Field, rng: np.random.Generator) -> Sample:
         image = image ** np.exp(rng.normal(0, 0.15, 2)).astype(np.float32)
     if rng.random() < 0.3:
         image = image + rng.normal(0, rng.uniform(0, 0.05), image.shape).astype(np.float32) * (image > 0)
-    has_answer = np.array([field.has_whole_cell, True], np.float32)
-    return image, arrays[1].astype(np.float32), arrays[2].astype(np.int32), has_answer
+    return image, arrays[1].astype(np.float32), arrays[2].astype(np.int32)
 
 
 def draw_batches(fields: list[Field], options: TrainingOptions, first_step: int) -> Iterator[list[np.ndarray]]:
@@ -136,14 +133,14 @@ def draw_batches(fields: list[Field], options: TrainingOptions, first_step: int)
         step += 1
 
 
-def loss_of(outputs: list[Any], distance: Any, classes: Any, has_answer: Any) -> Any:
-    """Mean over pixels of squared distance error and weighted cross entropy, over compartments with answers.
+def loss_of(outputs: list[Any], distance: Any, classes: Any) -> Any:
+    """Mean over pixels and compartments of squared distance error and weighted cross entropy.
 
     Parameters
     ----------
     outputs : list of (N, Y, X, C) tensors
         The four heads.
-    distance, classes, has_answer : tensors
+    distance, classes : tensors
         Answers as ``draw_sample`` makes them, with a leading batch axis.
 
     Returns
@@ -159,8 +156,8 @@ def loss_of(outputs: list[Any], distance: Any, classes: Any, has_answer: Any) ->
         weight = tf.where(truth == BOUNDARY, BOUNDARY_WEIGHT, 1.0)
         error = DISTANCE_WEIGHT * tf.square(predicted - distance[..., index])
         error -= weight * tf.math.log(tf.clip_by_value(picked, 1e-6, 1.0))
-        total += tf.reduce_sum(tf.reduce_mean(error, axis=(1, 2)) * has_answer[:, index])
-    return total / tf.reduce_sum(has_answer)
+        total += tf.reduce_mean(error)
+    return total / 2
 
 
 def fit(model: Any, train: list[Field], validation: list[Field], options: TrainingOptions) -> None:
@@ -187,9 +184,9 @@ def fit(model: Any, train: list[Field], validation: list[Field], options: Traini
     checkpoints.restore_or_initialize()
 
     @tf.function
-    def learn(image: Any, distance: Any, classes: Any, has_answer: Any) -> Any:
+    def learn(image: Any, distance: Any, classes: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss = loss_of(model(image, training=True), distance, classes, has_answer)
+            loss = loss_of(model(image, training=True), distance, classes)
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss

@@ -37,7 +37,6 @@ def _check_answers(field: Field) -> None:
 
 def test_drawn_field() -> None:
     field = make_field(Recipe("drawn", "train", 1, seed=3))
-    assert field.has_whole_cell
     assert field.nuclear.max() > 0
     _check_answers(field)
 
@@ -49,7 +48,9 @@ def test_real_nuclei_keep_their_labels_inside_grown_cells(archive: Path, index: 
     owners = np.unique(np.stack([field.nuclear, field.whole_cell], -1)[field.nuclear > 0], axis=0)
     assert len(owners) == 4
     assert (owners[:, 1] > 0).all()
-    assert field.has_whole_cell == bool(field.image[..., 1].any())
+    if not field.image[..., 1].any():
+        # without a marker a cell is its nucleus and a thin rim
+        assert np.count_nonzero(field.whole_cell) < 1.5 * np.count_nonzero(field.nuclear)
     _check_answers(field)
 
 

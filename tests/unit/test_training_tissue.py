@@ -113,3 +113,40 @@ def test_command_writes_images_truth_and_samplesheet(tmp_path: Path) -> None:
     expected = draw_tissue((64, 64), np.random.default_rng([4, 0]))
     assert truth.dtype == np.uint32
     assert np.array_equal(truth, expected.whole_cell)
+
+
+def test_part_of_a_field_may_hold_smaller_cells() -> None:
+    def sizes(share: float) -> np.ndarray:
+        options = TissueOptions(small_share=share, small_ratio=0.5, size_spread=0.08, packing=0.8, clustering=0.0)
+        cells = draw_tissue((256, 256), np.random.default_rng(4), options).whole_cell
+        return np.bincount(cells.ravel())[1:]
+
+    plain, mixed = sizes(0.0), sizes(0.5)
+    assert len(mixed) > 1.5 * len(plain)
+    assert np.quantile(mixed, 0.25) < 0.5 * np.median(plain)
+
+
+def test_an_unrelated_marker_tells_nothing_of_cells() -> None:
+    tissue = draw_tissue((192, 192), np.random.default_rng(6), TissueOptions(marker="unrelated", bleed=0.0))
+    marker = tissue.image[..., 1].astype(float)
+    assert marker.std() > 0
+    inside, outside = marker[tissue.whole_cell > 0].mean(), marker[tissue.whole_cell == 0].mean()
+    assert 0.7 < inside / outside < 1.4
+    assert np.count_nonzero(tissue.whole_cell) < 1.6 * np.count_nonzero(tissue.nuclear)
+
+
+def test_small_nuclei_are_denser_where_dna_is_condensed() -> None:
+    options = TissueOptions(
+        small_share=0.5,
+        small_ratio=0.5,
+        nuclear_contrast=0.0,
+        chromatin=0.0,
+        condensation=1.0,
+        blur_px=0.3,
+        photons=500.0,
+    )
+    tissue = draw_tissue((256, 256), np.random.default_rng(8), options)
+    areas = np.bincount(tissue.nuclear.ravel())[1:]
+    light = np.bincount(tissue.nuclear.ravel(), tissue.image[..., 0].ravel())[1:] / areas
+    small, large = light[areas < np.median(areas)], light[areas >= np.median(areas)]
+    assert np.median(small) > 1.1 * np.median(large)

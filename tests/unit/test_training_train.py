@@ -21,13 +21,12 @@ def field() -> Field:
 
 def test_cuts_have_the_input_size_even_of_small_fields(field: Field) -> None:
     small = Field(
-        *(a[:90, :140] for a in (field.image, field.whole_cell, field.nuclear, field.distance, field.classes)), False
+        *(a[:90, :140] for a in (field.image, field.whole_cell, field.nuclear, field.distance, field.classes))
     )
-    for source, known in ((field, 1), (small, 0)):
-        image, distance, classes, has_answer = draw_sample(source, np.random.default_rng(0))
+    for source in (field, small):
+        image, distance, classes = draw_sample(source, np.random.default_rng(0))
         assert image.shape == distance.shape == classes.shape == (256, 256, 2)
         assert image.dtype == np.float32
-        assert np.array_equal(has_answer, [known, 1])
         assert np.array_equal(classes == 2, distance == 0)
 
 
@@ -38,7 +37,7 @@ def test_a_resumed_run_sees_the_same_batches(field: Field, tmp_path: Path) -> No
     assert all(np.array_equal(a, b) for a, b in zip(next(fresh), next(resumed), strict=True))
 
 
-def test_loss_ignores_heads_without_answer_and_rewards_the_truth() -> None:
+def test_loss_rewards_the_truth() -> None:
     rng = np.random.default_rng(4)
     distance = rng.random((1, 8, 8, 2)).astype(np.float32)
     classes = rng.integers(0, 3, (1, 8, 8, 2)).astype(np.int32)
@@ -46,7 +45,5 @@ def test_loss_ignores_heads_without_answer_and_rewards_the_truth() -> None:
         head for i in range(2) for head in (distance[..., i : i + 1], np.eye(3, dtype=np.float32)[classes[..., i]])
     ]
     wrong = [1 - perfect[0], np.roll(perfect[1], 1, axis=-1), *perfect[2:]]
-    both, nuclear_only = np.ones((1, 2), np.float32), np.array([[0, 1]], np.float32)
-    assert float(loss_of(perfect, distance, classes, both)) == pytest.approx(0, abs=1e-5)
-    assert float(loss_of(wrong, distance, classes, both)) > 5
-    assert float(loss_of(wrong, distance, classes, nuclear_only)) == pytest.approx(0, abs=1e-5)
+    assert float(loss_of(perfect, distance, classes)) == pytest.approx(0, abs=1e-5)
+    assert float(loss_of(wrong, distance, classes)) > 5
