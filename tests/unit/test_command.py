@@ -40,7 +40,7 @@ def results(tissue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     outdir = tmp_path_factory.mktemp("command") / "out"
     code = run_segment(
         tissue, "--nuclear-channel", "0", "--membrane_channel", "1", "--image-mpp", "0.5", "--outdir", outdir,
-        "--formats", "geojson", "--table-format", "csv",
+        "--formats", "geojson,ome-zarr", "--table-format", "csv",
     )  # fmt: skip
     assert code == 0
     return outdir
@@ -58,6 +58,7 @@ def test_all_results_are_there(results):
     assert len(table) == read_labels(results / "labels/tissue_01.whole_cell.ome.tif").max()
     assert (results / "qc/tissue_01.overlay.png").exists()
     assert (results / "shapes/tissue_01.geojson").exists()
+    assert (results / "zarr/tissue_01.ome.zarr/labels/whole_cell").is_dir()
     assert not list(results.glob(".*"))
 
 

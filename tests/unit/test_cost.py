@@ -9,6 +9,7 @@ import pytest
 from cellbatch.errors import InputError
 from cellbatch.phases.cost_run import cost_run
 from cellbatch.reporting.cost import build_cost, read_attempts
+from cellbatch.reporting.paid import place_of_paid
 
 HEADER = "task_id hash native_id process tag name status exit attempt submit start complete realtime cpus memory"
 # queue 100 s, image and staging 60 s, work 200 s; a preempted attempt of 90 s; a death for memory of 50 s
@@ -139,3 +140,27 @@ def test_the_command_writes_the_table_and_names_what_is_missing(tmp_path):
     written = pd.read_csv(tmp_path / "pipeline_info/cost.csv")
     assert list(written.columns) == ["scope", "name", "quantity", "unit", "planned", "measured"]
     assert len(written) > 40
+
+
+def test_the_page_gets_what_the_run_took(tmp_path):
+    for name in ("pipeline_info", "plan", "report"):
+        (tmp_path / name).mkdir()
+    page = tmp_path / "report/multiqc_report.html"
+    empty = f"<p>before</p>{place_of_paid('glance')}<p>between</p>{place_of_paid('plan')}<p>after</p>"
+    page.write_text(empty, encoding="utf-8")
+    (tmp_path / "plan/plan.json").write_text(json.dumps(PLAN), encoding="utf-8")
+    trace = tmp_path / "pipeline_info/execution_trace.txt"
+    # a page that this run did not finish belongs to another
+    _trace(GOOGLE).to_csv(trace, sep="\t", index=False)
+    cost_run(tmp_path)
+    assert page.read_text(encoding="utf-8") == empty
+    done = "8 a/8 nf-8 REPORT_RUN - x COMPLETED 0 1 1390000 1390000 1390000 0 1 2"
+    _trace([*GOOGLE[:7], done]).to_csv(trace, sep="\t", index=False)
+    cost_run(tmp_path)
+    filled = page.read_text(encoding="utf-8")
+    assert "took <b>23.2 min</b>" in filled
+    assert "cost <b>$36.73</b>, planned $0.25: $7.35 per sample" in filled
+    assert "<td>end-to-end time</td><td>30.0 min</td><td>23.2 min</td>" in filled.replace("\n", "")
+    assert all(filled.count(f"<p>{word}</p>") == 1 for word in ("before", "between", "after"))
+    cost_run(tmp_path)
+    assert page.read_text(encoding="utf-8") == filled

@@ -86,7 +86,16 @@ def test_channels_have_their_colours():
     assert not picture[:, 100:300].any()
 
 
-@pytest.mark.parametrize(("shape", "expected"), [((43, 50), (301, 350)), ((64, 64), (320, 320)), ((1, 700), (2, 1400))])
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((43, 50), (430, 500)),
+        ((64, 64), (448, 448)),
+        ((300, 310), (600, 620)),
+        ((400, 400), (400, 400)),
+        ((1, 700), (2, 1400)),
+    ],
+)
 def test_small_images_are_magnified_by_a_whole_factor(shape, expected):
     rng = np.random.default_rng(0)
     picture = draw_overlay(rng.random((*shape, 2)), None, None)

@@ -19,6 +19,7 @@ from cellbatch.spec import COMPARTMENT_CHOICES
 
 # the first word of deepcell-applications' own command line
 APPLICATIONS = ("mesmer",)
+OME_ZARR = "ome-zarr"
 COUNTS = ("clahe_kernel_size", "small_objects_threshold", "fill_holes_threshold", "radius")
 
 
@@ -48,7 +49,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     _option(parser, "table_format", choices=tuple(TABLE_FORMATS), default="parquet")
     parser.add_argument("--columns", default="cellbatch", help="cellbatch, qupath, mcquant or ark")
     _option(parser, "measure_channels", help="names or positions, comma-separated; default: all")
-    parser.add_argument("--formats", default="", help="comma list: geojson, geojson.gz, spatialdata")
+    parser.add_argument("--formats", default="", help="comma list: ome-zarr, geojson, geojson.gz, spatialdata")
     _option(parser, "preview_recipes", default="", help="preview: channels to try, 'nuclear | membrane; …'")
     parser.add_argument("--squeeze", action="store_true", help="understood for old command lines: labels are (Y, X)")
 
@@ -102,17 +103,17 @@ def read_request(options: argparse.Namespace) -> SegmentRequest:
     if options.nuclear_image and not options.membrane_image:
         # deepcell-applications ignores the channel of an image that is not given
         parameters["membrane_channel"] = None
+    formats = [name for name in options.formats.split(",") if name]
     return SegmentRequest(
         images={column: path for column, path in images.items() if path},
         outdir=options.outdir,
         sample=options.sample,
         model=options.model or application or "demo",
         parameters=parameters,
-        table=TableOptions(
-            options.table_format, options.columns, tuple(name for name in options.formats.split(",") if name)
-        ),
+        table=TableOptions(options.table_format, options.columns, tuple(name for name in formats if name != OME_ZARR)),
         how=InferenceOptions(options.engine, options.device, options.tile_batch, os.cpu_count() or 1),
         model_cache=options.model_cache,
+        zarr=OME_ZARR in formats,
     )
 
 

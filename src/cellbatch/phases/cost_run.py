@@ -9,8 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from cellbatch.errors import InputError
+from cellbatch.io.atomic import write_text
 from cellbatch.io.tables import read_table, write_table
 from cellbatch.reporting.cost import build_cost
+from cellbatch.reporting.paid import fill_paid
 from cellbatch.reporting.timings import COLUMNS
 
 logger = logging.getLogger(__name__)
@@ -19,10 +21,13 @@ TRACE = "pipeline_info/execution_trace.txt"
 TIMINGS = "pipeline_info/timings.csv"
 PLAN = "plan/plan.json"
 COST = "pipeline_info/cost.csv"
+REPORT = "report/multiqc_report.html"
+REPORT_PROCESS = "REPORT_RUN"
+REPORT_DONE = {"COMPLETED", "CACHED"}
 
 
 def cost_run(results: Path, trace: Path | None = None) -> pd.DataFrame:
-    """Write ``pipeline_info/cost.csv`` of a run.
+    """Write ``pipeline_info/cost.csv`` of a run, and put what it says into the report where there is one.
 
     Parameters
     ----------
@@ -52,6 +57,10 @@ def cost_run(results: Path, trace: Path | None = None) -> pd.DataFrame:
     timings = read_table(written) if has_timings else pd.DataFrame(columns=list(COLUMNS))
     table = build_cost(attempts, timings, plan)
     write_table(table, results / COST, "csv")
+    page = results / REPORT
+    # a page that this run did not write is another run's
+    if page.is_file() and REPORT_DONE & set(attempts.loc[attempts["process"] == REPORT_PROCESS, "status"]):
+        write_text(page, fill_paid(page.read_text(encoding="utf-8"), table))
     run = table[table["scope"] == "run"].set_index("quantity")["measured"]
     logger.info("%.0f s end to end, %.2f dollars", run["end-to-end time"], run["cost"])
     return table

@@ -50,6 +50,7 @@ class SegmentRequest:
     table : what is written of the cells
     how : runtime of the network
     model_cache : keeps models that had to be prepared
+    zarr : write the channels with their labels as OME-Zarr, too
     """
 
     images: Mapping[str, Path]
@@ -60,6 +61,7 @@ class SegmentRequest:
     table: TableOptions = field(default_factory=TableOptions)
     how: InferenceOptions = field(default_factory=InferenceOptions)
     model_cache: Path | None = None
+    zarr: bool = False
 
     def ready_model(self, scratch: Path) -> Path:
         """Folder of the prepared model; see ``ready_model``."""
@@ -190,6 +192,7 @@ def _run(batch: Batch, request: SegmentRequest, model: Path, folder: Path) -> pd
         request.outdir / "cells",
         request.outdir / "qc",
         request.table,
+        request.outdir / "zarr" if request.zarr else None,
         shapes=request.outdir / "shapes",
         spatialdata=request.outdir / "spatialdata",
     )

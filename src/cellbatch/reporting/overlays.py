@@ -20,7 +20,7 @@ MEMBRANE_RGB = (75, 140, 60)
 WHOLE_CELL_RGB = (255, 220, 50)
 NUCLEAR_OUTLINE_RGB = (255, 110, 190)
 
-MIN_SIDE_PX = 300
+MIN_SIDE_PX = 400
 # outlines of cells narrower than this on the picture are paler
 SMALL_CELL_PX = 10
 MIN_STRENGTH = 0.35

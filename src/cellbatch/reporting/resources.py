@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cellbatch.reporting.html import render_facts, render_table
+from cellbatch.reporting.paid import place_of_paid
 from cellbatch.reporting.section import make_section
 
 PROCESS_OF = {
@@ -53,8 +54,9 @@ def section_of_plan(plan: Mapping[str, Any], timings: pd.DataFrame) -> dict[str,
     estimates = plan.get("estimates") or []
     if estimates:
         html += _options(estimates, plan) + _hours(_chosen(estimates, plan), timings)
-    note = "What was projected before any task started; what was paid, attempts that were lost and waiting included, "
-    note += "stands in pipeline_info/cost.csv, beside the plan, when the run has ended."
+    html += place_of_paid("plan")
+    note = "What was projected before any task started, and what it came to, attempts that were lost and waiting "
+    note += "included; by process in pipeline_info/cost.csv."
     return make_section("plan", "Plan and cost", note, "html", html)
 
 

@@ -15,6 +15,7 @@ from cellbatch.reporting.failed import table_of_failed
 from cellbatch.reporting.guide import section_of_citations, section_of_opening
 from cellbatch.reporting.html import Card, render_gallery, render_legend, render_tiles
 from cellbatch.reporting.overlays import MEMBRANE_RGB, NUCLEAR_OUTLINE_RGB, NUCLEAR_RGB, WHOLE_CELL_RGB
+from cellbatch.reporting.paid import place_of_paid
 from cellbatch.reporting.plots import plot_areas, plot_cells, plot_intensities, plot_time
 from cellbatch.reporting.resources import projected_dollars, section_of_memory, section_of_plan
 from cellbatch.reporting.section import list_facts, make_section, write_json
@@ -176,7 +177,9 @@ def _glance(facts: RunFacts) -> dict[str, Any]:
     licence = facts.model.get("licence")
     terms = f", licence {escape(str(licence))}" if licence else ""
     used = f"<p>Model: <b>{escape(model)}</b>{terms}.</p>" if model else ""
-    return make_section("glance", "At a glance", "", "html", render_tiles(tiles) + trouble + used)
+    return make_section(
+        "glance", "At a glance", "", "html", render_tiles(tiles) + place_of_paid("glance") + trouble + used
+    )
 
 
 def _samples(summary: pd.DataFrame) -> dict[str, Any] | None:

@@ -167,7 +167,7 @@ def writeCost(projectDir, outdir) {
         return
     }
     def copies = java.nio.file.Files.createTempDirectory('cellbatch-')
-    ['pipeline_info', 'plan'].each { name -> copies.resolve(name).mkdirs() }
+    ['pipeline_info', 'plan', 'report'].each { name -> copies.resolve(name).mkdirs() }
     // Nextflow 25.04 with the newer parser writes its trace beside the default --outdir: the newest is this run's
     traces.sort { entry -> entry.lastModified() }.last().copyTo(copies.resolve('pipeline_info/execution_trace.txt'))
     plan.copyTo(copies.resolve('plan/plan.json'))
@@ -175,10 +175,20 @@ def writeCost(projectDir, outdir) {
     if (timings.exists()) {
         timings.copyTo(copies.resolve('pipeline_info/timings.csv'))
     }
+    def report = file("${outdir}/report/multiqc_report.html")
+    if (report.exists()) {
+        report.copyTo(copies.resolve('report/multiqc_report.html'))
+    }
     def cost = ['python3', "${projectDir}/bin/cost_run.py", '--results', copies.toString()].execute()
     def said = cost.err.text
     if (cost.waitFor() == 0) {
         copies.resolve('pipeline_info/cost.csv').copyTo("${outdir}/pipeline_info/cost.csv")
+        if (report.exists()) {
+            // beside it first, so that nobody finds half a page
+            def part = report.resolveSibling('.multiqc_report.part')
+            copies.resolve('report/multiqc_report.html').copyTo(part)
+            java.nio.file.Files.move(part, report, java.nio.file.StandardCopyOption.REPLACE_EXISTING)
+        }
     }
     else {
         log.warn("no cost.csv: ${said.readLines() ? said.readLines().last() : ''}; where Python knows the package: bin/cost_run.py --results ${outdir}")
