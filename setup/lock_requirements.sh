@@ -23,4 +23,5 @@ lock requirements/plots.txt requirements/plots.in --constraint requirements/test
 lock requirements/java.txt requirements/java.in
 lock requirements/jgo.txt requirements/jgo.in
 lock requirements/docs.txt requirements/docs.in
+lock requirements/viewers.txt requirements/viewers.in
 lock requirements/nf_core.txt requirements/nf_core.in

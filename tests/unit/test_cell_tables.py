@@ -203,17 +203,6 @@ def test_a_spatialdata_store(inputs):
     assert [path.name for path in (inputs / "spatialdata").iterdir()] == ["s1.zarr"]
 
 
-def test_a_spatialdata_store_is_read_by_its_library(inputs):
-    spatialdata = pytest.importorskip("spatialdata", reason="brings some hundred packages")
-    write(inputs, spec(), formats=("spatialdata",))
-    data = spatialdata.read_zarr(inputs / "spatialdata/s1.zarr")
-    assert set(data.labels) == {"whole_cell", "nuclear", "nuclear_matched"}
-    _, table = spatialdata.join_spatialelement_table(
-        sdata=data, spatial_element_names="whole_cell", table_name="table", how="left"
-    )
-    assert table.obs["label"].tolist() == [1, 2, 3]
-
-
 def test_an_anndata_of_no_cells(inputs):
     with HandoffWriter(inputs / "labels.zip") as handoff:
         handoff.write("s1", "whole_cell", np.zeros((40, 60), np.uint32))

@@ -55,19 +55,6 @@ def test_independent_readers_find_image_and_labels(tmp_path, shape, dtype):
         np.testing.assert_array_equal(reader.read(1, Window(3, 9, 5, 21)), pixels[1, 3:9, 5:21])
 
 
-def test_what_napari_reads_with_finds_all_layers(tmp_path):
-    """The plugin napari-ome-zarr shows the nodes of this reader; it is heavy and not installed for the tests alone."""
-    reader = pytest.importorskip("ome_zarr.reader")
-    parse_url = pytest.importorskip("ome_zarr.io").parse_url
-    pixels, labels = _draw((60, 50), "uint16")
-    _write(tmp_path / "tissue.ome.zarr", pixels, labels)
-    nodes = list(reader.Reader(parse_url(tmp_path / "tissue.ome.zarr"))())
-    layers = {node.metadata["name"]: np.asarray(node.data[0]) for node in nodes if node.data}
-    assert list(layers) == ["tissue", *NAMES]
-    np.testing.assert_array_equal(layers["tissue"], pixels)
-    np.testing.assert_array_equal(layers["nuclear_matched"], labels["nuclear_matched"])
-
-
 def test_levels_are_means_of_pixels_in_their_places(tmp_path):
     pixels, labels = _draw((1031, 515), "uint16")
     path = tmp_path / "a.ome.zarr"
