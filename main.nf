@@ -5,10 +5,8 @@ include { codeOf; entriesOf; finishRun; launchRecord; modelFiles; remarksOf; sam
 include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
 include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
 include { PREVIEW_IMAGES     } from './modules/local/preview_images/main'
-include { PREPROCESS_IMAGES  } from './modules/local/preprocess_images/main'
-include { INFER_TILES        } from './modules/local/infer_tiles/main'
-include { POSTPROCESS_LABELS } from './modules/local/postprocess_labels/main'
-include { MEASURE_CELLS      } from './modules/local/measure_cells/main'
+include { SEGMENT_SPLIT      } from './subworkflows/local/segment_split/main'
+include { SEGMENT_FUSED      } from './subworkflows/local/segment_fused/main'
 include { REPORT_RUN         } from './modules/local/report_run/main'
 include { CHECK_RUN          } from './modules/local/check_run/main'
 
@@ -47,9 +45,11 @@ workflow {
     // with --preview a few samples meet a grid of parameters, and nothing else runs
     def is_preview = params.preview.toString().toBoolean()
     ch_images = ch_batches.map { meta, record, _measured, files -> [meta, record, files] }
-    ch_segmented = ch_images.filter { _batch -> !is_preview }
-    ch_records = ch_batches.map { meta, record, _measured, _files -> [meta, record] }
-    ch_measured = ch_batches.map { meta, _record, measured, files -> [meta, measured, files] }
+    // a process per phase, or one task for all phases of a batch, as the plan says
+    ch_ways = ch_batches.filter { _batch -> !is_preview }.branch { meta, _record, _measured, _files ->
+        split: meta.phases == 'split'
+        fused: meta.phases == 'fused'
+    }
 
     // nothing heavy starts before the plan has found every input right
     ch_model = ch_planned
@@ -66,22 +66,10 @@ workflow {
     ch_manifest = PREPARE_MODEL.out.manifest.map { manifest -> manifest.text.trim() }.first()
 
     PREVIEW_IMAGES(ch_images.filter { _batch -> is_preview }, ch_prepared, schema, codeOf(projectDir, 'preview_images'), groovy.json.JsonOutput.toJson(params))
-    PREPROCESS_IMAGES(ch_segmented, ch_manifest, codeOf(projectDir, 'preprocess_images'))
-    // a large image is inferred by several tasks at once, and labelled when all its heads are there
-    ch_shards = PREPROCESS_IMAGES.out.pixels.flatMap { meta, pixels -> (0..<meta.shards).collect { shard -> [meta, shard, pixels] } }
-    INFER_TILES(ch_shards, ch_prepared, codeOf(projectDir, 'infer_tiles'))
-    ch_heads = INFER_TILES.out.heads
-        .map { meta, heads -> [groupKey(meta, meta.shards), heads] }
-        .groupTuple()
-        .map { key, heads -> [key.getGroupTarget(), heads.sort { a, b -> a.name <=> b.name }] }
-    POSTPROCESS_LABELS(ch_records.join(ch_heads), ch_manifest, codeOf(projectDir, 'postprocess_labels'))
-    MEASURE_CELLS(
-        ch_measured.join(POSTPROCESS_LABELS.out.labels),
-        thresholdsOf(projectDir, params.qc_thresholds),
-        codeOf(projectDir, 'measure_cells'),
-    )
+    def thresholds = thresholdsOf(projectDir, params.qc_thresholds)
+    SEGMENT_SPLIT(ch_ways.split, ch_prepared, ch_manifest, thresholds)
+    SEGMENT_FUSED(ch_ways.fused, ch_prepared, thresholds)
 
-    ch_timings = PREPROCESS_IMAGES.out.timings.mix(INFER_TILES.out.timings, POSTPROCESS_LABELS.out.timings, MEASURE_CELLS.out.timings)
     ch_run = channel.topic('versions')
         .unique()
         .map { process, tool, version -> [process.tokenize(':').last(), tool, version] }
@@ -90,10 +78,10 @@ workflow {
         .map { versions -> groovy.json.JsonOutput.toJson([parameters: shownOf(params), versions: versions]) }
         .filter { _run -> !is_preview }
     REPORT_RUN(
-        MEASURE_CELLS.out.summary.toSortedList { a, b -> a.name <=> b.name },
-        ch_timings.toSortedList { a, b -> a.name <=> b.name },
+        SEGMENT_SPLIT.out.summary.mix(SEGMENT_FUSED.out.summary).toSortedList { a, b -> a.name <=> b.name },
+        SEGMENT_SPLIT.out.timings.mix(SEGMENT_FUSED.out.timings).toSortedList { a, b -> a.name <=> b.name },
         PLAN_BATCHES.out.plan,
-        PREPROCESS_IMAGES.out.failed.mix(INFER_TILES.out.failed, POSTPROCESS_LABELS.out.failed, MEASURE_CELLS.out.failed).toSortedList(),
+        SEGMENT_SPLIT.out.failed.mix(SEGMENT_FUSED.out.failed).toSortedList(),
         PLAN_BATCHES.out.rows,
         ch_manifest,
         file("${projectDir}/assets/multiqc_config.yml"),
@@ -105,7 +93,7 @@ workflow {
 
     // with --cleanup the hand-offs go when the run has succeeded
     def handoffs = [].asSynchronized()
-    PREPROCESS_IMAGES.out.pixels.mix(INFER_TILES.out.heads, POSTPROCESS_LABELS.out.labels).subscribe { made -> handoffs << made.last() }
+    SEGMENT_SPLIT.out.handoffs.subscribe { handoff -> handoffs << handoff }
 
     workflow.onComplete = {
         finishRun(projectDir, params, workflow.success, handoffs.flatten())

@@ -1,24 +1,43 @@
-"""15 images of 512² px: one pipeline run against a process per image that imports, loads and runs the same model.
+r"""15 images of 512² px: one pipeline run against a process per image that imports, loads and runs the same model.
 
     python benchmarks/founding_table.py --outdir founding --repeats 3
 
-The two are run in turn; the medians and their ratio are printed, set-up and work apart.
+The processes are our own; with a network of Mesmer's size and the reference environment they are DeepCell's:
+
+    python benchmarks/reference_heads.py --reference reference --keep prepared
+    python benchmarks/founding_table.py --outdir founding --model prepared/MultiplexSegmentation \
+        --reference REFERENCE/bin/python --saved_model reference/MultiplexSegmentation
+
+All are run in turn; medians and ratios are printed, set-up and work apart. ``--before CMD`` puts a command in front of
+everything that is timed, such as one that waits until the machine is quiet; what it takes itself is not counted.
 """
 
 import argparse
 import csv
 import json
+import shlex
 import shutil
 import statistics
 import subprocess
 import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNT = 15
 SIZE_PX = 512
-ONE_IMAGE = """
+TILES = 9
+CPUS = 2
+# runs a command and tells its wall and processor seconds, those of its children included
+STOPWATCH = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+told = subprocess.run(sys.argv[1:], check=True, stdout=subprocess.PIPE, text=True).stdout
+wall = time.perf_counter() - start
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps({"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "told": told}))
+"""
+OURS = """
 import json, sys, time
 start = time.perf_counter()
 import numpy as np
@@ -26,15 +45,63 @@ from cellbatch.io.images import open_image
 from cellbatch.io.labels import write_labels
 from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel
 from cellbatch.phases.segment_image import find_model, segment_loaded
-loaded = LoadedModel(find_model("demo"), InferenceOptions())
+import onnxruntime
+imported = time.perf_counter() - start
+loaded = LoadedModel(find_model(sys.argv[1]), InferenceOptions(threads=int(sys.argv[4])))
+load = time.perf_counter() - start - imported
 loaded.warm_up()
 setup = time.perf_counter() - start
-with open_image(sys.argv[1]) as image:
+with open_image(sys.argv[2]) as image:
     pixels = np.stack([image.read(0), image.read(1)], axis=-1)
 for name, labels in segment_loaded(pixels, 0.5, loaded).items():
-    write_labels(f"{sys.argv[2]}.{name}.ome.tif", labels, 0.5, name)
-print(json.dumps({"setup": setup, "work": time.perf_counter() - start - setup}))
+    write_labels(f"{sys.argv[3]}.{name}.ome.tif", labels, 0.5, name)
+work = time.perf_counter() - start - setup
+network = loaded.seconds.network
+print(json.dumps({"import": imported, "load": load, "set-up": setup, "work": work, "network": network}))
 """
+DEEPCELL = """
+import json, os, sys, time
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+start = time.perf_counter()
+import numpy as np, tifffile, tensorflow as tf
+from deepcell.applications import Mesmer
+imported = time.perf_counter() - start
+model = tf.keras.models.load_model(sys.argv[1], compile=False)
+load = time.perf_counter() - start - imported
+application = Mesmer(model=model)
+network, run = [], model.predict
+def timed(*values, **named):
+    begun = time.perf_counter()
+    try:
+        return run(*values, **named)
+    finally:
+        network.append(time.perf_counter() - begun)
+model.predict = timed
+model.predict(np.zeros((4, 256, 256, 2), np.float32), batch_size=4)
+network.clear()
+setup = time.perf_counter() - start
+image = np.moveaxis(tifffile.imread(sys.argv[2])[:2], 0, -1).astype(np.float32)
+labels = application.predict(image[None], image_mpp=0.5, compartment="both")
+tifffile.imwrite(sys.argv[3] + ".tif", labels[0].astype(np.uint32))
+work = time.perf_counter() - start - setup
+print(json.dumps({"import": imported, "load": load, "set-up": setup, "work": work, "network": sum(network)}))
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is compared: our model, and the process that is started once per image."""
+
+    model: str
+    single: tuple[str, ...]
+    before: tuple[str, ...]
+
+    def timed(self, *command: str) -> dict:
+        """Run a command behind ``before`` and tell what it took."""
+        result = subprocess.run(
+            [*self.before, sys.executable, "-c", STOPWATCH, *command], check=True, stdout=subprocess.PIPE, text=True
+        )
+        return json.loads(result.stdout.splitlines()[-1])
 
 
 def draw_images(folder: Path) -> list[Path]:
@@ -45,31 +112,71 @@ def draw_images(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.ome.tif"))
 
 
-def run_separately(images: list[Path], outdir: Path) -> dict[str, float]:
+def run_separately(images: list[Path], outdir: Path, setting: Setting) -> dict[str, float]:
     """Start a process per image, one after the other; what they tell of set-up and work is added up."""
     outdir.mkdir(exist_ok=True)
-    start, setup, work = time.perf_counter(), 0.0, 0.0
+    total: dict[str, float] = {}
     for image in images:
-        command = [sys.executable, "-c", ONE_IMAGE, str(image), str(outdir / image.name.split(".")[0])]
-        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        setup, work = setup + told["setup"], work + told["work"]
-    wall = time.perf_counter() - start
-    return {"wall": wall, "set-up": wall - work, "work": work}
+        run = setting.timed(*setting.single, str(image), str(outdir / image.name.split(".")[0]), str(CPUS))
+        told = json.loads(run["told"].splitlines()[-1])
+        found = {
+            "wall": run["wall"],
+            "processor": run["cpu"],
+            "work": told["work"],
+            "set-up": run["wall"] - told["work"],
+        }
+        found |= {"import and load": told["import"] + told["load"], "network": told["network"]}
+        total = {name: total.get(name, 0.0) + value for name, value in found.items()}
+    return total
 
 
-def run_pipeline(sheet: Path, outdir: Path) -> dict[str, float]:
-    """One pipeline run; its work is what the timings of its phases say, all else is set-up."""
+def run_pipeline(sheet: Path, outdir: Path, setting: Setting, phases: str) -> dict[str, float]:
+    """One pipeline run; its work is what its timings say of the images, all else is set-up."""
     shutil.rmtree(outdir, ignore_errors=True)
     command = ["nextflow", "run", str(ROOT / "main.nf"), "--input", str(sheet), "--outdir", str(outdir)]
-    start = time.perf_counter()
-    subprocess.run([*command, "-work-dir", str(outdir / "work")], check=True, capture_output=True)
-    wall = time.perf_counter() - start
+    command += ["--model", setting.model, "--phases", phases, "-work-dir", str(outdir / "work"), "-ansi-log", "false"]
+    run = setting.timed(*command)
     with (outdir / "pipeline_info/timings.csv").open(encoding="utf-8") as table:
-        rows = list(csv.DictReader(table))
+        rows = [(row["phase"], row["step"], float(row["seconds"])) for row in csv.DictReader(table)]
     with (outdir / "pipeline_info/execution_trace.txt").open(encoding="utf-8") as table:
-        tasks = {row["process"]: float(row["realtime"]) / 1000 for row in csv.DictReader(table, delimiter="\t")}
-    work = sum(float(row["seconds"]) for row in rows if row["step"] not in ("load_model", "warm_up"))
-    return {"wall": wall, "set-up": wall - work, "work": work, "inference task": tasks["INFER_TILES"]}
+        trace = list(csv.DictReader(table, delimiter="\t"))
+    tasks = {row["process"].split(":")[-1]: row for row in trace}
+    task = tasks["SEGMENT_BATCH" if phases == "fused" else "INFER_TILES"]
+    setup = ("load_model", "warm_up")
+    if phases == "fused":
+        work = sum(seconds for _, step, seconds in rows if step == "overlapped")
+    else:
+        work = sum(seconds for _, step, seconds in rows if step not in setup)
+    return {
+        "wall": run["wall"],
+        "processor": run["cpu"],
+        "set-up": run["wall"] - work,
+        "work": work,
+        "network": sum(seconds for _, step, seconds in rows if step == "network"),
+        "task": float(task["realtime"]) / 1000,
+        "task processor": float(task["realtime"]) / 1000 * float(task["%cpu"]) / 100,
+    }
+
+
+def time_load(image: Path, outdir: Path, setting: Setting) -> float:
+    """Seconds in which our process imports everything and loads the model."""
+    run = setting.timed(sys.executable, "-c", OURS, setting.model, str(image), str(outdir / "load"), str(CPUS))
+    told = json.loads(run["told"].splitlines()[-1])
+    return float(told["import"] + told["load"])
+
+
+def print_table(ours: dict[str, float], theirs: dict[str, float], load_s: float, phases: str) -> None:
+    """Print what one load for all saves."""
+    task = "SEGMENT_BATCH" if phases == "fused" else "INFER_TILES"
+    print(f"{'':<24}{'pipeline':>10}{'separate':>10}{'ratio':>8}")
+    pairs = [(name, ours[name], theirs[name]) for name in ("wall", "processor", "set-up", "work")]
+    pairs += [(task, ours["task"], theirs["wall"]), (f"{task}, processor", ours["task processor"], theirs["processor"])]
+    pairs += [("network per tile", *(run["network"] / COUNT / TILES for run in (ours, theirs)))]
+    pairs += [("import and load, once", load_s, theirs["import and load"] / COUNT)]
+    for name, one, other in pairs:
+        print(f"{name:<24}{one:>10.2f}{other:>10.2f}{other / one:>8.2f}")
+    if phases == "fused":
+        print(f"inside the network      {ours['network'] / ours['work']:.1%} of the time of work")
 
 
 def main() -> None:
@@ -77,21 +184,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--outdir", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", default="demo", help="for the pipeline")
+    parser.add_argument("--phases", choices=("split", "fused"), default="fused")
+    parser.add_argument("--reference", help="Python with DeepCell; without it the processes are ours")
+    parser.add_argument("--saved_model", help="for DeepCell, the same network")
+    parser.add_argument("--before", default="", help="command in front of what is timed")
     options = parser.parse_args()
-    images = draw_images(options.outdir / "images")
-    pipeline, separate = [], []
+    outdir = options.outdir.resolve()
+    images = draw_images(outdir / "images")
+    model = str(Path(options.model).resolve()) if Path(options.model).exists() else options.model
+    single = (sys.executable, "-c", OURS, model)
+    if options.reference:
+        single = (options.reference, "-c", DEEPCELL, options.saved_model)
+    setting = Setting(model, single, tuple(shlex.split(options.before)))
+    pipeline, separate, loads = [], [], []
     for _ in range(options.repeats):
-        pipeline.append(run_pipeline(options.outdir / "images/samplesheet.csv", options.outdir / "results"))
-        separate.append(run_separately(images, options.outdir / "separate"))
-    ours, theirs = (
+        pipeline.append(run_pipeline(outdir / "images/samplesheet.csv", outdir / "results", setting, options.phases))
+        separate.append(run_separately(images, outdir / "separate", setting))
+        loads.append(time_load(images[0], outdir, setting))
+    print(f"{COUNT} images of {SIZE_PX} x {SIZE_PX} px, median of {options.repeats}, seconds")
+    medians = (
         {name: statistics.median(run[name] for run in runs) for name in runs[0]} for runs in (pipeline, separate)
     )
-    print(f"{COUNT} images of {SIZE_PX} x {SIZE_PX} px, median of {options.repeats}, seconds")
-    print(f"{'':<16}{'pipeline':>10}{'separate':>10}{'ratio':>8}")
-    for name in ("wall", "set-up", "work"):
-        print(f"{name:<16}{ours[name]:>10.1f}{theirs[name]:>10.1f}{theirs[name] / ours[name]:>8.2f}")
-    task = ours["inference task"]
-    print(f"{'inference task':<16}{task:>10.1f}{theirs['wall']:>10.1f}{theirs['wall'] / task:>8.2f}")
+    print_table(*medians, statistics.median(loads), options.phases)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     python benchmarks/reference_heads.py --reference reference
 
-Each archive goes through PREPARE_MODEL; the largest difference of each head is printed.
+Each archive goes through PREPARE_MODEL; the largest difference of each head is printed. ``--keep FOLDER`` keeps the
+prepared models there.
 """
 
 import argparse
@@ -22,10 +23,14 @@ def main() -> None:
     """Prepare, run, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path, required=True)
-    for archive in sorted(parser.parse_args().reference.glob("*.tar.gz")):
-        with TemporaryDirectory() as folder:
-            prepare_model(describe_source(archive), Path(folder) / "model", PreparationOptions(tiles=TILES))
-            engine = LoadedModel(Path(folder) / "model", InferenceOptions(device="cpu", threads=2)).engine
+    parser.add_argument("--keep", type=Path)
+    options = parser.parse_args()
+    for archive in sorted(options.reference.glob("*.tar.gz")):
+        with TemporaryDirectory() as temporary:
+            model = (options.keep or Path(temporary)) / archive.name.removesuffix(".tar.gz")
+            model.parent.mkdir(parents=True, exist_ok=True)
+            prepare_model(describe_source(archive), model, PreparationOptions(tiles=TILES))
+            engine = LoadedModel(model, InferenceOptions(device="cpu", threads=2)).engine
             with np.load(archive.with_name(archive.name.replace(".tar.gz", ".npz"))) as reference:
                 ours = engine.predict(reference["tiles"])
                 for name in engine.outputs:

@@ -62,7 +62,7 @@ def main() -> None:
     for row in trace:
         seconds[row["process"]] = seconds.get(row["process"], 0) + float(row["realtime"]) / 1000
     print(f"images                 {options.count}")
-    print(f"inference tasks        {sum(row['process'] == 'INFER_TILES' for row in trace)}")
+    print(f"inference tasks        {sum(row['process'].endswith('INFER_TILES') for row in trace)}")
     print(f"model loads            {sum(row['step'] == 'load_model' for row in timings)}")
     print(f"wall                   {wall:.1f} s")
     print(f"inside the network     {network:.1f} s")

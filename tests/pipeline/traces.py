@@ -18,7 +18,7 @@ def run_pipeline(*arguments: str) -> tuple[dict[str, list[str]], float]:
     with Path("results/pipeline_info/execution_trace.txt").open(encoding="utf-8") as trace:
         for row in csv.DictReader(trace, delimiter="\t"):
             if row["status"] != "CACHED":
-                repeated.setdefault(row["process"], []).append(row["tag"])
+                repeated.setdefault(row["process"].split(":")[-1], []).append(row["tag"])
     return repeated, seconds
 
 

@@ -6,7 +6,8 @@ from cellbatch.errors import ConfigError
 from cellbatch.io.host_memory import host_memory_mb
 from cellbatch.phases.plan_memory import check_memory
 from cellbatch.phases.timing_files import write_timings
-from cellbatch.planning.memory import MEMORY_MODELS, project_memory_mb, refuse_too_large
+from cellbatch.planning.memory import MEMORY_MODELS, project_fused_mb, project_memory_mb, refuse_too_large
+from cellbatch.planning.stages import share_out
 from cellbatch.reporting.timings import Timings
 from cellbatch.spec import Batch, ImageSource, SampleSpec
 
@@ -38,12 +39,33 @@ def test_workers_are_counted_for_small_images_only(phase):
     assert _project(phase, *large) == _project(phase, large[0])
 
 
+def _project_fused(shapes, cores=2):
+    samples = [_sample(str(i), shape) for i, shape in enumerate(shapes)]
+    pixels = [height * width for height, width in shapes]
+    return project_fused_mb(samples, pixels, share_out(shapes, cores))
+
+
+def test_a_fused_task_holds_all_phases_at_once():
+    one = [(2000, 2000)]
+    phases = sum(_project(phase, *one) - 190 for phase in ("preprocess", "infer", "measure"))
+    assert phases - 3 * 128 < _project_fused(one) - 260 < phases
+    assert _project_fused(one * 3) > _project_fused(one)
+    # worker processes, and more of them
+    assert _project_fused(one * 16) > _project_fused(one * 15) + 300
+    assert _project_fused(one * 16, cores=8) > _project_fused(one * 16) + 5 * 190
+    # images that fill a stage are there alone
+    huge = [(16384, 16384)]
+    assert _project_fused(huge * 4) == _project_fused(huge * 3)
+
+
 def test_what_does_not_fit_is_named_with_a_remedy():
     samples = [_sample("small", (100, 100)), _sample("large", (30000, 30000))]
     refuse_too_large({"infer": 900, "measure": 1000}, samples, 1000)
     message = r"sample large \(30000x30000 px\): the phase measure needs 1001 MB .* 1000 MB"
     with pytest.raises(ConfigError, match=message):
         refuse_too_large({"infer": 900, "measure": 1001}, samples, 1000)
+    with pytest.raises(ConfigError, match=r"sample large .*--phases split each phase"):
+        refuse_too_large({"fused": 1001}, samples, 1000)
     with pytest.raises(ConfigError, match="tile_batch"):
         refuse_too_large({"infer": 1001, "measure": 900}, samples, 1000)
 

@@ -45,3 +45,13 @@ def test_options_passed_to_scripts_exist_there():
             assert name in script, (process, name)
             passed += 1
     assert passed > 10
+
+
+def test_a_fused_task_gets_all_options_of_the_phases():
+    text = (ROOT / "conf/modules.config").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"withName: '(\w+)' \{(.*?)^    \}", text, re.MULTILINE | re.DOTALL))
+    passed = {process: set(re.findall(r"params\.(\w+)", block)) for process, block in blocks.items()}
+    phases = ("PREPROCESS_IMAGES", "INFER_TILES", "POSTPROCESS_LABELS", "MEASURE_CELLS")
+    assert passed["SEGMENT_BATCH"] == set().union(*(passed[phase] for phase in phases))
+    published = {process: set(re.findall(r"(\w+)(?=/\*|[,}])", block)) for process, block in blocks.items()}
+    assert published["SEGMENT_BATCH"] >= {"labels", "cells", "qc", "zarr", "shapes", "spatialdata"}

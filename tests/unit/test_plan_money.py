@@ -21,6 +21,7 @@ from cellbatch.planning.machines import Machine, read_prices, smallest_machine
 from cellbatch.planning.rates import FUSED, GOOGLE_SPOT, Rates
 from cellbatch.spec import Batch, ImageSource, SampleSpec
 
+WAYS = ("split", "fused")
 TABLE = json.loads((Path(__file__).resolve().parents[2] / "assets/prices.json").read_text(encoding="utf-8"))
 GOOGLE = {
     "place": "google",
@@ -101,6 +102,13 @@ def test_machines_are_assigned_and_memory_is_rounded_to_what_they_offer():
     ]
 
 
+def test_a_fused_task_gets_a_machine_with_a_gpu():
+    batch = _batch(20000)
+    batch["meta"]["memory"] = {"fused": 20000}
+    assert assign_machines([batch], GOOGLE, read_prices(TABLE)) == {"SEGMENT_BATCH": {"g2-standard-8": 1}}
+    assert batch["meta"]["machine"]["fused"][0] == "g2-standard-8"
+
+
 def test_a_task_that_no_machine_holds_stops_the_run():
     with pytest.raises(ConfigError, match=r"PREPROCESS_IMAGES.*sample huge of 90000 x 80000.*--gcp_cpu_machine"):
         assign_machines([_batch(10**6)], GOOGLE, read_prices(TABLE))
@@ -141,13 +149,14 @@ def test_submission_limits_very_many_tasks():
     assert one.dollars < many.dollars
 
 
-def test_both_ways_are_priced_and_only_the_built_one_is_run():
+def test_both_ways_are_priced_and_auto_takes_the_cheaper():
     setting = read_setting(GOOGLE, read_prices(TABLE))
     money = project_money([4 * 10**6], _samples(15), GOOGLE, setting)
-    assert money["phases"]["choice"] == "split"
-    assert "by the plan, fused:" in money["phases"]["why"]
-    with pytest.raises(ConfigError, match="not built yet"):
-        project_money([4 * 10**6], _samples(15), {**GOOGLE, "phases": "fused"}, setting)
+    assert money["phases"]["choice"] == "fused"
+    assert money["phases"]["why"].startswith("--phases auto; by the plan, fused:")
+    asked = {way: project_money([4 * 10**6], _samples(15), {**GOOGLE, "phases": way}, setting) for way in WAYS}
+    assert {way: plan["phases"]["choice"] for way, plan in asked.items()} == {way: way for way in WAYS}
+    assert all("by the plan, fused: " in plan["phases"]["why"] for plan in asked.values())
     assert {(row["mode"], row["market"]) for row in money["estimates"]} == {
         (mode, market) for mode in ("split", "fused") for market in ("spot", "on_demand")
     }
@@ -156,6 +165,7 @@ def test_both_ways_are_priced_and_only_the_built_one_is_run():
     assert sum(fused["dollars_by"].values()) == pytest.approx(fused["dollars"], rel=0.01)
     text = money_text({**money, "machines": {}, "prices": {"region": "r", "date": "d"}})
     assert "fused, on demand" in text
+    assert "phases             fused (--phases auto; by the plan, fused: " in text
     assert "cheapest" in text
 
 

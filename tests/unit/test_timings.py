@@ -5,7 +5,7 @@ import io
 import pandas as pd
 import pytest
 
-from cellbatch.reporting.timings import COLUMNS, Timings, merge_timings, mixed_machines, seconds_by_phase
+from cellbatch.reporting.timings import COLUMNS, Timings, merge_timings, mixed_machines, network_share, seconds_by_phase
 
 
 def read_back(table: pd.DataFrame) -> pd.DataFrame:
@@ -99,3 +99,17 @@ def test_shards_on_different_machines_are_named():
         timings.add("s", "network", 1.0)
         tables.append(read_back(timings.table()))
     assert mixed_machines(merge_timings(tables)) == {"b1": ["NVIDIA L4", "Tesla T4"]}
+
+
+def test_what_a_fused_task_took_is_no_phase_but_says_how_long_the_network_waited():
+    timings = Timings("fused", "b1")
+    infer = Timings("infer", "b1")
+    infer.add("a", "network", 6.0)
+    infer.add("b", "network", 3.5)
+    timings.extend(infer)
+    assert network_share(merge_timings([timings.table()])) is None
+    timings.add("", "overlapped", 10.0, peak_mb=1234.0)
+    table = merge_timings([timings.table()])
+    assert network_share(table) == pytest.approx(0.95)
+    assert list(seconds_by_phase(table)["phase"]) == ["infer"]
+    assert table.loc[table["phase"] == "fused", "peak_mb"].item() == 1234

@@ -1,5 +1,6 @@
 """Heads of an image of any size, a row of tiles after the other, whichever rows are asked for."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -68,6 +69,8 @@ class TilePredictor:
     def __init__(self, predict: Predict, tile_batch: int) -> None:
         self._predict, self._tile_batch = predict, tile_batch
         self._constants: dict[bytes, Pixels] = {}
+        # threads that work on several images share what is known
+        self._known = threading.Lock()
 
     def predict_band(
         self, band: Pixels, grid: TileGrid, row: int, tile_columns: tuple[int, int] | None = None
@@ -104,13 +107,14 @@ class TilePredictor:
         if (tile[-1, -1] != value).any() or (tile != value).any():
             return None
         key = value.tobytes()
-        if key not in self._constants:
-            if len(self._constants) == MOST_CONSTANTS:
-                self._constants.pop(next(iter(self._constants)))
-            call = np.zeros((self._tile_batch, *tile.shape), np.float32)
-            call[0] = tile
-            self._constants[key] = self._predict(call)[0].copy()
-        return self._constants[key]
+        with self._known:
+            if key not in self._constants:
+                if len(self._constants) == MOST_CONSTANTS:
+                    self._constants.pop(next(iter(self._constants)))
+                call = np.zeros((self._tile_batch, *tile.shape), np.float32)
+                call[0] = tile
+                self._constants[key] = self._predict(call)[0].copy()
+            return self._constants[key]
 
 
 def cut_panels(grid: TileGrid, tile_rows: range, tile_batch: int) -> list[Panel]:

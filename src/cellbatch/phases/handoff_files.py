@@ -102,6 +102,12 @@ def open_shard(path: Path) -> HandoffReader:
     return HandoffReader(path, _chunks())
 
 
+def forget_files() -> None:
+    """Let go of the hand-offs that this process has open, so that deleted ones give their disk back."""
+    open_handoff.cache_clear()
+    open_shard.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _chunks() -> PieceCache:
     """Chunks that neighbouring blocks share, of all hand-offs of the process."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,24 +56,16 @@ def infer_batch(
         One row for the load, one for the first call, and two per sample: inside the network, and around it.
     """
     shard = shard or Shard()
+    timings = Timings("infer", output.name.split(".")[0])
     with HandoffReader(pixels) as source, HandoffWriter(output) as handoff:
-        timings = Timings("infer", output.name.split(".")[0])
-        with timings.step("load_model"):
-            loaded = LoadedModel(model, options)
-        timings.machine = describe_machine(loaded.engine.device)
-        check_compartment(loaded.manifest, compartment)
-        with timings.step("warm_up"):
-            loaded.warm_up()
+        loaded = load_model(model, options, compartment, timings)
         names = source.samples()
         logger.info("inferring %d images with %s on the %s", len(names), loaded.manifest.name, loaded.engine.device)
+        part = InferredPart(compartment, shard)
 
         def infer(named: _Name) -> None:
-            sample, clock, network_s = named.sample, Timings.clock(), loaded.network_s
-            done_px = _infer_sample(loaded, PixelReader(source, sample), sample, handoff, (compartment, shard))
-            network_s = loaded.network_s - network_s
-            if done_px:
-                timings.add(sample, "network", network_s)
-                timings.add(sample, "tiles", clock() - network_s, pixels=done_px)
+            image = PixelReader(source, named.sample)
+            infer_sample(loaded, image, named.sample, handoff, part, timings)
 
         deque(map_here(infer, map(_Name, names), failures), maxlen=0)
         for failure in failures.found if failures else ():
@@ -81,26 +74,57 @@ def infer_batch(
     return timings
 
 
-def _infer_sample(
-    loaded: LoadedModel, image: PixelReader, sample: str, handoff: HandoffWriter, part: tuple[str, Shard]
+def load_model(model: Path, options: InferenceOptions, compartment: str, timings: Timings) -> LoadedModel:
+    """Load the network and run it once; what both took, and on which device, goes to the timings."""
+    with timings.step("load_model"):
+        loaded = LoadedModel(model, options)
+    timings.machine = describe_machine(loaded.engine.device)
+    check_compartment(loaded.manifest, compartment)
+    with timings.step("warm_up"):
+        loaded.warm_up()
+    return loaded
+
+
+@dataclass(frozen=True)
+class InferredPart:
+    """Which maps of a sample are wanted, and which part of its rows."""
+
+    compartment: str
+    shard: Shard
+
+
+def infer_sample(
+    loaded: LoadedModel, image: PixelReader, sample: str, handoff: HandoffWriter, part: InferredPart, timings: Timings
+) -> None:
+    """Write the heads of one sample; its seconds inside the network, and around it, go to the timings."""
+    clock = Timings.clock()
+    network_s, waited_s = loaded.seconds.network, loaded.seconds.waited
+    done_px = _infer_rows(loaded, image, sample, handoff, part)
+    network_s, waited_s = loaded.seconds.network - network_s, loaded.seconds.waited - waited_s
+    if done_px:
+        timings.add(sample, "network", network_s)
+        timings.add(sample, "tiles", clock() - network_s - waited_s, pixels=done_px)
+
+
+def _infer_rows(
+    loaded: LoadedModel, image: PixelReader, sample: str, handoff: HandoffWriter, part: InferredPart
 ) -> int:
     """Write the heads of one sample's rows in this task, as they are finished; how many px these rows have."""
-    compartment, shard = part
     grid = make_grid(image.shape, loaded.manifest)
-    owned = shard.rows(grid)
+    owned = part.shard.rows(grid)
     if owned is None:
         return 0
     y0, y1 = grid.owned_rows(*owned)
     width = image.shape[1]
     targets = [
         HandoffParts(handoff.create(sample, f"{name}_{head}", (y1 - y0, width), "float32"))
-        for name, head in loaded.head_names(compartment)
+        for name, head in loaded.head_names(part.compartment)
     ]
     handoff.write_attributes(sample, {FIRST_ROW: y0, ROWS: image.shape[0]})
     with Progress(f"infer {sample}", (y1 - y0) * width) as progress:
-        for part in loaded.infer_rows(image.read, image.shape, compartment, owned):
-            (top, bottom, left, right), (height, breadth) = part.window, part.window.shape
+        for done in loaded.infer_rows(image.read, image.shape, part.compartment, owned):
+            (top, bottom, left, right), (height, breadth) = done.window, done.window.shape
             for index, target in enumerate(targets):
-                target.write(Window(top - y0, bottom - y0, left, right), part.pixels[..., index])
+                target.write(Window(top - y0, bottom - y0, left, right), done.pixels[..., index])
             progress.add(height * breadth)
     return (y1 - y0) * width

@@ -1,6 +1,7 @@
 """A network in memory, with what its manifest says: from a preprocessed image to its heads."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,15 @@ class InferenceOptions:
     tensorrt_cache: str = ""
 
 
+class _Seconds(threading.local):
+    """Seconds that a thread has spent, of its own."""
+
+    network = 0.0
+    waited = 0.0
+
+
 class LoadedModel:
-    """A network in memory, with what its manifest says.
+    """A network in memory, with what its manifest says; threads may share it, of which one at a time is inside.
 
     Parameters
     ----------
@@ -49,7 +57,7 @@ class LoadedModel:
 
     Attributes
     ----------
-    network_s : seconds spent inside the network so far, the warm-up apart
+    seconds : that the calling thread has spent so far: ``network``, the warm-up apart, and ``waited`` for its turn
     """
 
     def __init__(self, model: Path, options: InferenceOptions) -> None:
@@ -70,7 +78,8 @@ class LoadedModel:
         self.tile_batch = options.tile_batch or TILE_BATCH[self.engine.device]
         # what the device has room for at once, found out when it has not
         self._room_tiles = self.tile_batch
-        self.network_s = 0.0
+        self.seconds = _Seconds()
+        self._turn = threading.Lock()
         self._predictors: dict[str, TilePredictor] = {}
 
     def warm_up(self) -> None:
@@ -83,7 +92,7 @@ class LoadedModel:
         """
         tile = np.zeros((self.tile_batch, *self.manifest.input_shape), np.float32)
         heads = self._predict(tile)
-        self.network_s = 0.0
+        self.seconds.network = 0.0
         found = {name: heads[name].shape for name in self.engine.outputs}
         channels = [shape[-1] for shape in found.values()]
         if self.manifest.heads and list(self.manifest.heads) != channels:
@@ -202,8 +211,11 @@ class LoadedModel:
             wanted = [(self._output(one), one.channel) for one in channels]
 
             def predict(tiles: np.ndarray) -> np.ndarray:
-                answer = self._predict(tiles)
-                return np.stack([answer[name][..., channel] for name, channel in wanted], axis=-1)
+                clock = Timings.clock()
+                with self._turn:
+                    self.seconds.waited += clock()
+                    answer = self._predict(tiles)
+                    return np.stack([answer[name][..., channel] for name, channel in wanted], axis=-1)
 
             self._predictors[compartment] = TilePredictor(predict, self.tile_batch)
         return self._predictors[compartment]
@@ -222,7 +234,7 @@ class LoadedModel:
                     raise
                 self._room_tiles = -(-self._room_tiles // 2)
                 logger.warning("%s; going on with %d tiles per call", error, self._room_tiles)
-        self.network_s += clock()
+        self.seconds.network += clock()
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -53,6 +53,17 @@ class MeasuredFiles:
         """Where what is written of the cells goes."""
         return CellFolders(self.cells, self.shapes, self.spatialdata)
 
+    def folders(self) -> tuple[Path, ...]:
+        """All folders that results may go to."""
+        return tuple(path for path in (self.cells, self.overlays, self.zarr, self.shapes, self.spatialdata) if path)
+
+    def make_folders(self) -> None:
+        """Make those that are needed."""
+        self.overlays.mkdir(parents=True, exist_ok=True)
+        if self.zarr:
+            self.zarr.mkdir(parents=True, exist_ok=True)
+        self.cell_folders().make(self.table.formats)
+
 
 def measure_batch(
     batch: Batch,
@@ -74,31 +85,47 @@ def measure_batch(
     failures : takes the samples that go wrong; None stops at the first. With it, samples that earlier phases left out
         are not missed
     """
-    files.overlays.mkdir(parents=True, exist_ok=True)
-    if files.zarr:
-        files.zarr.mkdir(parents=True, exist_ok=True)
-    files.cell_folders().make(files.table.formats)
+    files.make_folders()
     timings = Timings("measure", batch.batch)
-    work = partial(_measure_sample, batch=batch.batch, files=files)
+    work = partial(measure_sample, batch=batch.batch, files=files)
     logger.info("measuring %d images of batch %s", len(batch.samples), batch.batch)
-    rows, thumbnails = [], []
+    lines = SummaryLines()
     samples = batch.samples
     if failures is not None:
         labelled = open_handoff(files.labels).samples()
         samples = tuple(sample for sample in samples if sample.sample in labelled)
     for sample, (row, thumbnail, seconds) in map_samples(work, samples, processes, failures):
-        rows.append(row)
-        is_shown = len(rows) <= THUMBNAILS_PER_BATCH or row["verdict"] != "pass"
-        thumbnails.append(thumbnail if is_shown else b"")
+        lines.add(row, thumbnail)
         timings.add(sample.sample, "measure", seconds, pixels=sample.shape[0] * sample.shape[1])
-    folders = (files.cells, files.overlays, files.zarr, files.shapes, files.spatialdata)
-    leave_out(failures, batch, None, *(folder for folder in folders if folder))
-    table = summary_table(rows).assign(**{THUMBNAIL: thumbnails})
-    write_table(table, summary, "parquet")
+    leave_out(failures, batch, None, *files.folders())
+    lines.write(summary)
     return timings
 
 
-def _measure_sample(sample: SampleSpec, batch: str, files: MeasuredFiles) -> tuple[dict[str, Any], bytes, float]:
+class SummaryLines:
+    """The summary of a batch, in the order of its samples, with the thumbnails that the report may show."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+        self._thumbnails: list[bytes] = []
+
+    def add(self, row: dict[str, Any], thumbnail: bytes) -> None:
+        """Add one sample."""
+        self._rows.append(row)
+        is_shown = len(self._rows) <= THUMBNAILS_PER_BATCH or row["verdict"] != "pass"
+        self._thumbnails.append(thumbnail if is_shown else b"")
+
+    def __len__(self) -> int:
+        """Count the samples so far."""
+        return len(self._rows)
+
+    def write(self, path: Path) -> None:
+        """Write the table as Parquet."""
+        write_table(summary_table(self._rows).assign(**{THUMBNAIL: self._thumbnails}), path, "parquet")
+
+
+def measure_sample(sample: SampleSpec, batch: str, files: MeasuredFiles) -> tuple[dict[str, Any], bytes, float]:
+    """Write table, overlay and pictures of one sample; its line of the summary, its thumbnail, and the seconds."""
     clock = Timings.clock()
     labels = open_handoff(files.labels)
     found = [name for name in COMPARTMENTS if name in labels.names(sample.sample)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,10 @@ from cellbatch.phases.rerun_samplesheet import rerun_rows
 from cellbatch.phases.settle_samples import Fallbacks
 from cellbatch.planning.batches import cut_batches, name_batch, spread, weigh
 from cellbatch.planning.machines import read_prices
-from cellbatch.planning.memory import MEMORY_MODELS, project_engine_mb, project_memory_mb
+from cellbatch.planning.memory import project_engine_mb, project_fused_mb, project_memory_mb
+from cellbatch.planning.rates import FUSED, PHASES
 from cellbatch.planning.shards import AUTO_SHARD_PIXELS, count_shards
+from cellbatch.planning.stages import share_out
 from cellbatch.planning.volume import handoff_bytes
 from cellbatch.spec import Batch, Manifest, SampleSpec, override
 
@@ -96,13 +98,22 @@ def plan_batches(
     budget = parameters.get("batch_pixels")
     batch_pixels = auto_batch_pixels(parameters, setting) if budget in (None, AUTO) else int(budget)
     cuts = cut_batches([p.sample.sample for p in planned], [weigh(p.model_pixels) for p in planned], batch_pixels)
-    engine_mb = project_engine_mb(parameters.get("engine") or ENGINES[0], parameters.get("tile_batch") or 1)
+    money = project_money(
+        [sum(planned[i].model_pixels for i in cut) for cut in cuts], [p.sample for p in planned], parameters, setting
+    )
     size = parameters.get("shard_pixels")
-    shard_pixels = AUTO_SHARD_PIXELS if size in (None, AUTO) else int(size)
-    batches = [_describe([planned[i] for i in cut], sheet.files, engine_mb, shard_pixels) for cut in cuts]
+    directives = Directives(
+        phases=money["phases"]["choice"],
+        engine_mb=project_engine_mb(parameters.get("engine") or ENGINES[0], parameters.get("tile_batch") or 1),
+        shard_pixels=AUTO_SHARD_PIXELS if size in (None, AUTO) else int(size),
+        is_guarded=keep_going,
+        fused_cores=setting.fleet.stations[FUSED].vcpus,
+    )
+    batches = [_describe([planned[i] for i in cut], sheet.files, directives) for cut in cuts]
     # the longest tasks start first, so that the last ones to end are short
     batches.sort(key=lambda batch: -batch["meta"]["pixels"])
     machines = assign_machines(batches, parameters, table)
+    is_fused = directives.phases == FUSED
     heads = 2 * len(manifest.selected(parameters.get("compartment") or "both"))
     plan = {
         "samples": len(planned),
@@ -113,9 +124,11 @@ def plan_batches(
         "model_pixels": sum(p.model_pixels for p in planned),
         "tiles": sum(p.tiles for p in planned),
         "memory_mb": {
-            phase: max((batch["meta"]["memory"][phase] for batch in batches), default=0) for phase in MEMORY_MODELS
+            phase: max((batch["meta"]["memory"][phase] for batch in batches), default=0) for phase in directives.names
         },
-        "handoff_bytes": handoff_bytes([p.model_pixels for p in planned], len(manifest.channels), heads),
+        "handoff_bytes": {}
+        if is_fused
+        else handoff_bytes([p.model_pixels for p in planned], len(manifest.channels), heads),
         "files_not_read": [f"{row.row.sample}: {name}" for row in sheet.rows for name in row.not_read],
         "remarks": sheet.remarks,
         "left_out": [asdict(sample) for sample in sheet.left_out],
@@ -128,13 +141,13 @@ def plan_batches(
         },
         "machines": machines,
         "prices": {name: prices[name] for name in ("region", "date")} if prices else {},
-        **project_money([b["meta"]["pixels"] for b in batches], [p.sample for p in planned], parameters, setting),
+        **money,
     }
     logger.info("%d samples in %d batches", len(planned), len(batches))
     if parameters.get("preview"):
         # the plan tells of the whole run, its one batch holds a few samples
         shown = [planned[i] for i in spread(len(planned), PREVIEWED_SAMPLES)]
-        batches = [_describe(shown, sheet.files, engine_mb, shard_pixels)]
+        batches = [_describe(shown, sheet.files, replace(directives, phases="split"))]
         assign_machines(batches, parameters, table)
     return batches, plan
 
@@ -174,7 +187,7 @@ def _plan_text(plan: Mapping[str, Any]) -> str:
         f"model pixels       {plan['model_pixels']} at {plan['model']['model_mpp']} um/px\n"
         f"model tiles        {plan['tiles']}\n"
         f"memory, largest    {memory}\n"
-        f"hand-off files     {volume}, before compression\n"
+        f"hand-off files     {f'{volume}, before compression' if volume else 'none'}\n"
         f"files not read     {', '.join(plan['files_not_read']) or 'none'}\n"
         + "".join(f"REMARK             {remark}\n" for remark in plan["remarks"])
         + "".join(
@@ -192,8 +205,41 @@ def _measure(checked: Sequence[CheckedRow], manifest: Manifest) -> Iterator[Plan
             yield PlannedSample(sample, index, shape[0] * shape[1], len(make_grid(shape, manifest)))
 
 
+@dataclass(frozen=True)
+class Directives:
+    """How all batches of a run are worked on.
+
+    Attributes
+    ----------
+    phases : ``split`` or ``fused``
+    engine_mb : memory of the network's runtime beyond that of the demo model
+    shard_pixels : px of an image per task of inference; a fused task does all of an image
+    is_guarded : each sample is worked on in a process that may die alone
+    fused_cores : of a fused task
+    """
+
+    phases: str
+    engine_mb: int
+    shard_pixels: int
+    is_guarded: bool
+    fused_cores: int = PROCESSES
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What runs in tasks of its own."""
+        return (FUSED,) if self.phases == FUSED else PHASES
+
+    def project_memory(self, samples: Sequence[SampleSpec], pixels: Sequence[int]) -> dict[str, int]:
+        """Give the memory of each task of a batch, in MiB."""
+        if self.phases == FUSED:
+            stages = share_out([sample.shape for sample in samples], self.fused_cores, is_guarded=self.is_guarded)
+            return {FUSED: project_fused_mb(samples, pixels, stages, self.engine_mb)}
+        memory = {phase: project_memory_mb(phase, samples, pixels, processes=PROCESSES) for phase in PHASES}
+        return memory | {"infer": project_memory_mb("infer", samples, pixels, extra_mb=self.engine_mb)}
+
+
 def _describe(
-    planned: Sequence[PlannedSample], files: Sequence[Sequence[StagedFile]], engine_mb: int, shard_pixels: int
+    planned: Sequence[PlannedSample], files: Sequence[Sequence[StagedFile]], directives: Directives
 ) -> dict[str, Any]:
     """One batch: identifier, directives, the rows to stage, and the records with positions counted in that order.
 
@@ -214,14 +260,14 @@ def _describe(
     )
     identifier = name_batch([sample.sample for sample in samples])
     pixels = [p.model_pixels for p in planned]
-    memory = {phase: project_memory_mb(phase, samples, pixels, processes=PROCESSES) for phase in MEMORY_MODELS}
-    memory["infer"] = project_memory_mb("infer", samples, pixels, extra_mb=engine_mb)
+    shard_pixels = 0 if directives.phases == FUSED else directives.shard_pixels
     return {
         "meta": {
             "id": identifier,
             "images": len(samples),
             "pixels": sum(pixels),
-            "memory": memory,
+            "phases": directives.phases,
+            "memory": directives.project_memory(samples, pixels),
             "shards": count_shards(pixels, shard_pixels),
             "shard_pixels": shard_pixels,
         },

@@ -152,14 +152,11 @@ def project_money(
         estimate(mode, workload, fleet, setting.rates) for mode in ("split", FUSED) for fleet in setting.fleets.values()
     ]
     split, fused = (next(e for e in found if (e.mode, e.market) == (m, setting.market)) for m in ("split", FUSED))
-    why = choose_mode(split, fused)[1]
+    cheaper, why = choose_mode(split, fused)
     asked = parameters.get("phases") or "split"
-    if asked == FUSED:
-        raise ConfigError("--phases fused: one task per batch is not built yet, only planned; choose split or auto")
-    reason = "--phases split" if asked == "split" else "split, the only way that is built so far"
     money = {
         "place": parameters.get("place") or "local",
-        "phases": {"choice": "split", "why": f"{reason}; by the plan, {why}"},
+        "phases": {"choice": cheaper if asked == "auto" else asked, "why": f"--phases {asked}; by the plan, {why}"},
         "estimates": [entry.to_json() for entry in found],
         "disk_gb_per_task": round(setting.disk_bytes / 1e9, 1),
         "market": setting.market,
@@ -176,12 +173,11 @@ def money_text(plan: Mapping[str, Any]) -> str:
     """Lines of ``plan.txt``."""
     lines = [f"{'':<19}{'tasks':>8}{'hours':>9}{'dollars':>9}{'set-up':>8}{'hand-off':>11}  limited by"]
     for row in plan["estimates"]:
-        name = f"{row['mode']}, {row['market'].replace('_', ' ')}{' *' if row['mode'] == FUSED else ''}"
+        name = f"{row['mode']}, {row['market'].replace('_', ' ')}"
         lines.append(
             f"{name:<19}{row['tasks']:>8}{row['hours']:>9.2f}{row['dollars']:>9.2f}{row['setup_share']:>8.0%}"
             f"{row['handoff_bytes'] / 1e9:>8.1f} GB  {row['limited_by']}"
         )
-    lines.append("* one task per batch is planned for comparison; it is not built yet")
     for process, machines in (plan.get("machines") or {}).items():
         lines.append(f"{process:<19}{', '.join(f'{count} x {name}' for name, count in machines.items())}")
     for name in ("cheapest", "fastest"):
@@ -191,7 +187,7 @@ def money_text(plan: Mapping[str, Any]) -> str:
                 f"{name:<19}{best['mode']} on {best['gpus']} GPUs ({best['machine']}), --batch_pixels "
                 f"{best['batch_pixels']}: {best['hours']:.2f} h, {best['dollars']:.2f} dollars"
             )
-    lines.append(f"phases             {plan['phases']['why']}")
+    lines.append(f"phases             {plan['phases']['choice']} ({plan['phases']['why']})")
     if plan.get("prices"):
         lines.append(f"prices             {plan['prices']['region']}, {plan['prices']['date']}")
     return "\n".join(lines) + "\n"

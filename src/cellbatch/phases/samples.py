@@ -6,13 +6,15 @@ import logging
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from cellbatch.errors import CellbatchError, EngineError, InputError, explain_system_error
+from cellbatch.errors import CellbatchError, EngineError, InputError, NeedsMoreMemory, explain_system_error
 from cellbatch.phases.crashes import DIED_TWICE, LAST_ATTEMPT, at_hand, attempt, crashed_samples
 from cellbatch.phases.failures import Failures
 from cellbatch.phases.records import decode_record
@@ -37,6 +39,33 @@ class Named(Protocol):
 
 
 AnyNamed = TypeVar("AnyNamed", bound=Named)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where a stage of a stream of samples runs.
+
+    Attributes
+    ----------
+    count : samples worked on at once
+    is_process : in processes, which start slowly, but do not wait for each other and may die alone; else in threads
+    most : samples that may be at work or done and waiting, at most; 0 = two per worker
+    room_px : px of these samples above which no further one is begun, because what is made of them waits on the disk
+    """
+
+    count: int
+    is_process: bool = True
+    most: int = 0
+    room_px: int = 1 << 62
+
+    @property
+    def ahead(self) -> int:
+        """Samples at work or waiting, at most."""
+        return self.most or 2 * self.count
+
+    def start(self) -> Executor:
+        """Start the workers; use as a context manager."""
+        return _pool(self.count) if self.is_process else ThreadPoolExecutor(self.count)
 
 
 def read_batch(path: Path) -> Batch:
@@ -67,7 +96,7 @@ def map_samples(
     samples = list(samples)
     guarded = partial(_run_one, function)
     if failures is not None:
-        yield from _keep_going(guarded, samples, processes, failures)
+        yield from stream_samples(guarded, samples, Workers(min(processes, len(samples)) or 1), failures)
         return
     if processes < 2 or len(samples) < SAMPLES_WORTH_A_PROCESS:
         yield from zip(samples, map(guarded, samples), strict=True)
@@ -77,10 +106,7 @@ def map_samples(
             chunk = max(1, min(16, len(samples) // (4 * processes)))
             yield from zip(samples, pool.map(guarded, samples, chunksize=chunk), strict=True)
         except BrokenProcessPool as error:
-            raise EngineError(
-                f"a worker process died while samples {samples[0].sample} … {samples[-1].sample} were worked on, "
-                "most likely for lack of memory; the task can be tried again with more memory"
-            ) from error
+            raise _death(samples[0], samples[-1]) from error
 
 
 def map_here(
@@ -122,45 +148,104 @@ def sample_file(folder: Path, sample: SampleSpec, suffix: str) -> Path:
     return folder / f"{sample.sample}.{suffix}"
 
 
-def _pool(processes: int) -> ProcessPoolExecutor:
-    # a forked child of a process with threads may hang: start clean ones
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("forkserver"))
-
-
-def _keep_going(
-    guarded: Work, samples: list[SampleSpec], processes: int, failures: Failures
+def stream_samples(
+    work: Work, samples: Iterable[SampleSpec], workers: Workers, failures: Failures | None = None
 ) -> Iterator[tuple[SampleSpec, Any]]:
-    """Work on every sample in a process that may die without taking others along."""
-    waiting = deque(samples)
-    while waiting:
-        flying: deque[tuple[SampleSpec, Future[Any]]] = deque()
-        with _pool(min(processes, len(waiting))) as pool:
-            while waiting or flying:
+    """Give each sample with the result of ``work``, in order; samples are taken only as there is room for them.
+
+    Parameters
+    ----------
+    work : takes one sample; its errors name the sample
+    samples : may be the stream of a stage before this one, whose order it keeps
+    workers : where it runs, and how far ahead of who takes the results
+    failures : takes the samples that go wrong, which are then left out; None stops at the first. With it, ``workers``
+        are processes; a sample that kills its worker, or runs out of memory, is tried once more alone
+
+    Raises
+    ------
+    EngineError
+        If a worker process was killed, by the system's memory guard for instance, and ``failures`` is None.
+    """
+    source = iter(samples)
+    flying: deque[tuple[SampleSpec, Future[Any]]] = deque()
+    is_broken = True
+    while is_broken:
+        is_broken = False
+        with workers.start() as pool, ExitStack() as stack:
+            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            while not is_broken and (_fill(flying, source, partial(_submit, pool, work), workers) or flying):
+                sample, future = flying[0]
                 try:
-                    while waiting and len(flying) < 2 * processes:
-                        flying.append((waiting[0], pool.submit(guarded, waiting[0])))
-                        waiting.popleft()
-                    sample, future = flying[0]
                     result = future.result()
-                except BrokenProcessPool:
-                    break
+                except BrokenProcessPool as error:
+                    if failures is None:
+                        raise _death(sample, flying[-1][0]) from error
+                    is_broken = True
                 except Exception as error:
+                    if failures is None:
+                        raise
                     flying.popleft()
-                    yield from _settle(guarded, sample, error, failures)
+                    yield from _settle(work, sample, error, failures)
                 else:
                     flying.popleft()
                     yield sample, result
         for sample, future in flying:
-            if future.done() and future.exception() is None:
+            if future.done() and not future.cancelled() and future.exception() is None:
                 yield sample, future.result()
-            else:
-                yield from _alone(guarded, sample, failures)
+            elif failures is not None:
+                yield from _alone(work, sample, failures)
+        flying.clear()
+
+
+def _fill(
+    flying: deque[tuple[SampleSpec, Future[Any]]],
+    source: Iterator[SampleSpec],
+    submit: Callable[[SampleSpec], Future[Any]],
+    workers: Workers,
+) -> bool:
+    """Submit samples while there is room; whether any is at work."""
+    while not flying or (
+        len(flying) < workers.ahead and sum(_pixels(sample) for sample, _ in flying) < workers.room_px
+    ):
+        sample = next(source, None)
+        if sample is None:
+            break
+        flying.append((sample, submit(sample)))
+    return bool(flying)
+
+
+def _pixels(sample: SampleSpec) -> int:
+    return sample.shape[0] * sample.shape[1]
+
+
+def _submit(pool: Executor, work: Work, sample: SampleSpec) -> Future[Any]:
+    """Submit; a pool that broke meanwhile says so when the result is asked for."""
+    try:
+        return pool.submit(work, sample)
+    except BrokenProcessPool as error:
+        future: Future[Any] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _death(first: SampleSpec, last: SampleSpec) -> EngineError:
+    return EngineError(
+        f"a worker process died while samples {first.sample} … {last.sample} were worked on, most likely for lack of "
+        "memory; the task can be tried again with more memory"
+    )
+
+
+def _pool(processes: int) -> ProcessPoolExecutor:
+    # a forked child of a process with threads may hang: start clean ones
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("forkserver"))
 
 
 def _settle(
     guarded: Work, sample: SampleSpec, error: Exception, failures: Failures
 ) -> Iterator[tuple[SampleSpec, Any]]:
     """Try what may pass once more; note the rest."""
+    if isinstance(error, NeedsMoreMemory) and attempt() < LAST_ATTEMPT:
+        raise error
     if isinstance(error, EngineError):
         yield from _alone(guarded, sample, failures)
     else:

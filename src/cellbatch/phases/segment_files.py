@@ -21,14 +21,12 @@ from cellbatch.io.atomic import atomic_path, write_text
 from cellbatch.io.model_sources import describe_source
 from cellbatch.io.tables import read_table
 from cellbatch.phases.cell_tables import TableOptions
-from cellbatch.phases.infer_tiles import infer_batch
 from cellbatch.phases.loaded_model import InferenceOptions
-from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
+from cellbatch.phases.measure_cells import MeasuredFiles
 from cellbatch.phases.method_options import PREPROCESSING, WATERSHED
 from cellbatch.phases.plan_batches import plan_batches
-from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
-from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.phases.ready_model import ready_model
+from cellbatch.phases.segment_batch import SegmentFiles, SegmentOptions, segment_batch
 from cellbatch.spec import SAMPLE_NAME, Batch
 
 logger = logging.getLogger(__name__)
@@ -169,26 +167,9 @@ def plan_request(request: SegmentRequest, model: Path, folder: Path) -> list[Bat
 def _run(batch: Batch, request: SegmentRequest, model: Path, folder: Path) -> pd.DataFrame:
     """All phases of one batch."""
     processes = os.cpu_count() or 1
-    compartment = request.parameters.get("compartment") or "both"
-    pixels, heads, labels = (folder / f"{batch.batch}.{name}.zip" for name in ("pixels", "heads", "labels"))
-    preprocess_images(
-        batch, folder / "images", model, pixels, overrides=_chosen(request, PREPROCESSING), processes=processes
-    )
-    infer_batch(pixels, model, heads, request.how, compartment=compartment)
-    pixels.unlink()
-    postprocess_labels(
-        batch,
-        heads,
-        model,
-        LabelFiles(request.outdir / "labels", labels),
-        compartment=compartment,
-        overrides=_chosen(request, WATERSHED),
-        processes=processes,
-    )
-    heads.unlink()
-    files = MeasuredFiles(
+    measured = MeasuredFiles(
         folder / "images",
-        labels,
+        folder / "labels",
         request.outdir / "cells",
         request.outdir / "qc",
         request.table,
@@ -197,8 +178,14 @@ def _run(batch: Batch, request: SegmentRequest, model: Path, folder: Path) -> pd
         spatialdata=request.outdir / "spatialdata",
     )
     summary = folder / f"{batch.batch}.parquet"
-    measure_batch(batch, files, summary, processes=processes)
-    labels.unlink()
+    files = SegmentFiles(model, request.outdir / "labels", measured, summary, folder)
+    options = SegmentOptions(
+        request.parameters.get("compartment") or "both",
+        _chosen(request, PREPROCESSING),
+        _chosen(request, WATERSHED),
+        request.how,
+    )
+    segment_batch(batch, files, options, processes=processes)
     return read_table(summary)
 
 

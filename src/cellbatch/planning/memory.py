@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cellbatch.errors import ConfigError
+from cellbatch.planning.rates import FUSED
+from cellbatch.planning.stages import INFERRED_AT_ONCE, Stages
 from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, SampleSpec
 
 MIB = 2**20
@@ -48,6 +50,9 @@ MEMORY_MODELS = {
 }
 # phases that read the image file
 READING_PHASES = ("preprocess", "measure")
+# the process of a fused task has the libraries of all phases
+FUSED_BASE_MB = 260
+FINISHING_PHASES = ("postprocess", "measure")
 
 
 # beyond the first tile of a model call, and beyond ONNX Runtime, both for the demo model's size of network
@@ -111,6 +116,39 @@ def project_memory_mb(
     return -(-int(need_mb + 1) // MEMORY_STEP_MB) * MEMORY_STEP_MB
 
 
+def project_fused_mb(
+    samples: Sequence[SampleSpec], model_pixels: Sequence[int], stages: Stages, extra_mb: int = 0
+) -> int:
+    """Memory to ask for where all phases of a batch run in one task, in MiB, rounded up to a multiple of 128.
+
+    Every stage is taken to hold its largest images at the same time.
+
+    Parameters
+    ----------
+    samples, model_pixels : as for ``project_memory_mb``
+    stages : workers beside the process with the network
+    extra_mb : added as it is
+    """
+    held = {
+        phase: [project_sample_mb(phase, sample, px) for sample, px in zip(samples, model_pixels, strict=True)]
+        for phase in MEMORY_MODELS
+    }
+    finish = [max(values) for values in zip(*(held[phase] for phase in FINISHING_PHASES), strict=True)]
+    pixels = [sample.shape[0] * sample.shape[1] for sample in samples]
+    counts = ((held["preprocess"], stages.prepare), (held["infer"], INFERRED_AT_ONCE), (finish, stages.finish))
+    need_mb = extra_mb + FUSED_BASE_MB + sum(_most_at_once(values, pixels, n, stages.room_px) for values, n in counts)
+    if stages.is_process:
+        need_mb += (stages.prepare + stages.finish) * MEMORY_MODELS["measure"].base_mb
+    return -(-int(need_mb + 1) // MEMORY_STEP_MB) * MEMORY_STEP_MB
+
+
+def _most_at_once(values: Sequence[float], pixels: Sequence[int], count: int, room_px: int) -> float:
+    """Sum of the ``count`` largest values; of images that fill a stage alone, one at most."""
+    ordered = sorted(zip(values, pixels, strict=True), reverse=True)
+    others = [value for value, px in ordered[1:] if px < room_px]
+    return ordered[0][0] + sum(others[: count - 1]) if ordered else 0.0
+
+
 def refuse_too_large(memory_mb: Mapping[str, int], samples: Sequence[SampleSpec], limit_mb: int) -> None:
     """Stop before a task is started that a machine cannot hold.
 
@@ -128,14 +166,18 @@ def refuse_too_large(memory_mb: Mapping[str, int], samples: Sequence[SampleSpec]
     phase = max(memory_mb, key=lambda name: memory_mb[name])
     if memory_mb[phase] <= limit_mb:
         return
-    sample = max(samples, key=lambda one: project_sample_mb(phase, one, one.shape[0] * one.shape[1]))
+    # all phases at once need most where one of them alone does
+    largest = "measure" if phase == FUSED else phase
+    sample = max(samples, key=lambda one: project_sample_mb(largest, one, one.shape[0] * one.shape[1]))
     advice = "run on a machine with more memory (a profile such as slurm or gcb), or raise process.resourceLimits"
-    if phase in READING_PHASES and forced_bytes(sample) > limit_mb * MIB / 4:
+    if phase == FUSED:
+        advice += "; with --phases split each phase has a task, and its memory, for itself"
+    if phase in (*READING_PHASES, FUSED) and forced_bytes(sample) > limit_mb * MIB / 4:
         advice += (
             f"; {forced_bytes(sample) / MIB:.0f} MB of it are forced by the file, whose pixels lie in one compressed "
             "piece: write it again in tiles"
         )
-    if phase == "infer":
+    if phase in ("infer", FUSED):
         advice += "; a smaller --tile_batch helps where it was raised"
     size = f"{sample.shape[0]}x{sample.shape[1]} px"
     raise ConfigError(

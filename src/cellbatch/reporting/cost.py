@@ -46,6 +46,8 @@ def read_attempts(trace: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
         If a machine has no price in the plan.
     """
     ran = trace[trace["status"] != "CACHED"].reset_index(drop=True)
+    # SEGMENT_SPLIT:INFER_TILES, by the workflow that the process stands in
+    ran = ran.assign(process=ran["process"].astype(str).str.rsplit(":", n=1).str[-1])
     # of a run whose tasks were all cached there is no row, and no type either
     times = ran[list(_TIMES)].apply(pd.to_numeric, errors="coerce").astype("float64") / 1000
     exits = pd.to_numeric(ran["exit"], errors="coerce").astype("float64")

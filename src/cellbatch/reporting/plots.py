@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cellbatch.reporting.section import make_section
 from cellbatch.reporting.summary import AREA_COLUMNS, INTENSITY_COLUMNS
-from cellbatch.reporting.timings import mixed_machines, seconds_by_phase
+from cellbatch.reporting.timings import mixed_machines, network_share, seconds_by_phase
 
 MAX_BARS = 200
 _HISTOGRAM_BINS = 40
@@ -79,6 +79,9 @@ def plot_time(timings: pd.DataFrame) -> dict[str, Any] | None:
     batches = timings.loc[timings["batch"] != "", "batch"].nunique()
     note = "Seconds inside the tasks of each phase, added up over all tasks; set-up is what a task pays once."
     note += f" The model was loaded {loads:,} × for {batches:,} batches." if loads else ""
+    share = network_share(timings)
+    if share is not None:
+        note += f" In one task per batch the phases run at the same time; {share:.0%} of it was inside the network."
     for batch, machines in mixed_machines(timings).items():
         note += f" Inference of {batch} ran on different machines: {', '.join(machines)}."
     categories = {"set-up": {"color": "#d55e00"}, "work": {"color": "#0072b2"}}

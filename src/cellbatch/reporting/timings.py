@@ -12,6 +12,8 @@ import pandas as pd
 
 # Steps that a task pays once, however many images it has; the report shows them apart.
 SETUP_STEPS = frozenset({"import", "load_model", "warm_up", "convert_model"})
+# What all phases of a fused task took together, beside their own rows, which run at the same time.
+OVERLAPPED = "overlapped"
 COLUMNS = {
     "phase": "str",
     "batch": "str",
@@ -60,7 +62,11 @@ class Timings:
         finally:
             self.add(sample, step, clock(), pixels=pixels)
 
-    def add(self, sample: str, step: str, seconds: float, *, pixels: int = 0) -> None:
+    def extend(self, other: Timings) -> None:
+        """Take the rows of another phase of the same task over."""
+        self._rows.extend(other.rows())
+
+    def add(self, sample: str, step: str, seconds: float, *, pixels: int = 0, peak_mb: float | None = None) -> None:
         """Record a step that ends now.
 
         Parameters
@@ -69,6 +75,7 @@ class Timings:
         step : what was done; those in ``SETUP_STEPS`` count as set-up
         seconds : how long it took
         pixels : how many px it worked on, 0 where that says nothing
+        peak_mb : most memory so far, in MB (10⁶ bytes), where it is not that of this process alone
         """
         self._rows.append(
             {
@@ -80,7 +87,7 @@ class Timings:
                 "started": time.time() - seconds,
                 "pixels": int(pixels),
                 "machine": self.machine,
-                "peak_mb": _peak_mb(),
+                "peak_mb": peak_memory_mb() if peak_mb is None else peak_mb,
             }
         )
 
@@ -99,7 +106,7 @@ class Timings:
         return lambda: time.perf_counter() - start
 
 
-def _peak_mb() -> float:
+def peak_memory_mb() -> float:
     """Most memory that this process has held so far, in MB (10⁶ bytes)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
@@ -134,13 +141,31 @@ def seconds_by_phase(timings: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns phase, setup_s, work_s, samples (how many distinct ones), pixels.
     """
-    rows = timings.assign(is_setup=timings["step"].isin(SETUP_STEPS))
+    rows = timings[timings["step"] != OVERLAPPED]
+    rows = rows.assign(is_setup=rows["step"].isin(SETUP_STEPS))
     rows["setup_s"] = rows["seconds"].where(rows["is_setup"], 0.0)
     rows["work_s"] = rows["seconds"].where(~rows["is_setup"], 0.0)
     rows["named"] = rows["sample"].where(rows["sample"] != "")
     return rows.groupby("phase", sort=False, as_index=False).agg(
         setup_s=("setup_s", "sum"), work_s=("work_s", "sum"), samples=("named", "nunique"), pixels=("pixels", "sum")
     )
+
+
+def network_share(timings: pd.DataFrame) -> float | None:
+    """Share of the time of fused tasks, from the loaded model to the last file, that was spent inside the network.
+
+    Parameters
+    ----------
+    timings : as ``merge_timings`` returns it
+
+    Returns
+    -------
+    float or None
+        0 … 1; None where no task was fused
+    """
+    whole_s = float(timings.loc[timings["step"] == OVERLAPPED, "seconds"].sum())
+    network_s = float(timings.loc[timings["step"] == "network", "seconds"].sum())
+    return network_s / whole_s if whole_s else None
 
 
 def mixed_machines(timings: pd.DataFrame) -> dict[str, list[str]]:

@@ -206,17 +206,17 @@ def codeOf(projectDir, phase) {
     (texts + (data.sort() + kernels.sort()).collect { entry -> entry.text }).join('').md5()
 }
 
+// By rounds, each with all that the round before imports: the stack holds no more than the longest chain of imports.
 def importsOf(source, pending, seen) {
-    if (!pending) {
+    def fresh = pending.unique(false) - seen
+    if (!fresh) {
         return seen
     }
-    def name = pending[0]
-    if (name in seen) {
-        return importsOf(source, pending.drop(1), seen)
+    def imported = fresh.collectMany { name ->
+        def parent = name.contains('.') ? [name.take(name.lastIndexOf('.'))] : []
+        parent + importedBy(textOf(source, name))
     }
-    def imported = importedBy(textOf(source, name))
-    def parent = name.contains('.') ? [name.take(name.lastIndexOf('.'))] : []
-    importsOf(source, pending.drop(1) + parent + imported, seen + [name])
+    importsOf(source, imported, seen + fresh)
 }
 
 def importedBy(text) {
