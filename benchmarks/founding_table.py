@@ -8,14 +8,15 @@ The processes are our own; with a network of Mesmer's size and the reference env
     python benchmarks/founding_table.py --outdir founding --model prepared/MultiplexSegmentation \
         --reference REFERENCE/bin/python --saved_model reference/MultiplexSegmentation
 
-All are run in turn; medians and ratios are printed, set-up and work apart. ``--before CMD`` puts a command in front of
-everything that is timed, such as one that waits until the machine is quiet; what it takes itself is not counted.
+All are run in turn; medians and ratios are printed, set-up and work apart. Every run is kept in ``runs.jsonl`` of the
+folder: ``--only pipeline``, ``--only separate`` or ``--only load`` adds one kind of them, for a machine that is quiet
+for minutes only, and ``--only none`` prints the table of what is there. ``--separate N`` starts a process for the first
+N images only and multiplies what they took.
 """
 
 import argparse
 import csv
 import json
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -27,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COUNT = 15
 SIZE_PX = 512
 TILES = 9
+KINDS = ("pipeline", "separate", "load")
 CPUS = 2
 # runs a command and tells its wall and processor seconds, those of its children included
 STOPWATCH = """
@@ -94,12 +96,12 @@ class Setting:
 
     model: str
     single: tuple[str, ...]
-    before: tuple[str, ...]
+    separate: int
 
     def timed(self, *command: str) -> dict:
-        """Run a command behind ``before`` and tell what it took."""
+        """Run a command and tell what it took."""
         result = subprocess.run(
-            [*self.before, sys.executable, "-c", STOPWATCH, *command], check=True, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", STOPWATCH, *command], check=True, stdout=subprocess.PIPE, text=True
         )
         return json.loads(result.stdout.splitlines()[-1])
 
@@ -116,7 +118,7 @@ def run_separately(images: list[Path], outdir: Path, setting: Setting) -> dict[s
     """Start a process per image, one after the other; what they tell of set-up and work is added up."""
     outdir.mkdir(exist_ok=True)
     total: dict[str, float] = {}
-    for image in images:
+    for image in images[: setting.separate]:
         run = setting.timed(*setting.single, str(image), str(outdir / image.name.split(".")[0]), str(CPUS))
         told = json.loads(run["told"].splitlines()[-1])
         found = {
@@ -127,7 +129,7 @@ def run_separately(images: list[Path], outdir: Path, setting: Setting) -> dict[s
         }
         found |= {"import and load": told["import"] + told["load"], "network": told["network"]}
         total = {name: total.get(name, 0.0) + value for name, value in found.items()}
-    return total
+    return {name: value * COUNT / setting.separate for name, value in total.items()}
 
 
 def run_pipeline(sheet: Path, outdir: Path, setting: Setting, phases: str) -> dict[str, float]:
@@ -188,7 +190,8 @@ def main() -> None:
     parser.add_argument("--phases", choices=("split", "fused"), default="fused")
     parser.add_argument("--reference", help="Python with DeepCell; without it the processes are ours")
     parser.add_argument("--saved_model", help="for DeepCell, the same network")
-    parser.add_argument("--before", default="", help="command in front of what is timed")
+    parser.add_argument("--separate", type=int, default=COUNT, help="processes that are started, one per image")
+    parser.add_argument("--only", choices=(*KINDS, "none"), help="one kind of run")
     options = parser.parse_args()
     outdir = options.outdir.resolve()
     images = draw_images(outdir / "images")
@@ -196,17 +199,31 @@ def main() -> None:
     single = (sys.executable, "-c", OURS, model)
     if options.reference:
         single = (options.reference, "-c", DEEPCELL, options.saved_model)
-    setting = Setting(model, single, tuple(shlex.split(options.before)))
-    pipeline, separate, loads = [], [], []
+    setting = Setting(model, single, options.separate)
+    sheet = outdir / "images/samplesheet.csv"
+    work = {
+        "pipeline": lambda: run_pipeline(sheet, outdir / "results", setting, options.phases),
+        "separate": lambda: run_separately(images, outdir / "separate", setting),
+        "load": lambda: {"import and load": time_load(images[0], outdir, setting)},
+    }
+    runs = outdir / "runs.jsonl"
     for _ in range(options.repeats):
-        pipeline.append(run_pipeline(outdir / "images/samplesheet.csv", outdir / "results", setting, options.phases))
-        separate.append(run_separately(images, outdir / "separate", setting))
-        loads.append(time_load(images[0], outdir, setting))
-    print(f"{COUNT} images of {SIZE_PX} x {SIZE_PX} px, median of {options.repeats}, seconds")
-    medians = (
-        {name: statistics.median(run[name] for run in runs) for name in runs[0]} for runs in (pipeline, separate)
+        for kind in KINDS:
+            if options.only in (None, kind):
+                found = work[kind]()
+                with runs.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps({"kind": kind, **found}) + "\n")
+    stored = [json.loads(line) for line in runs.read_text(encoding="utf-8").splitlines()]
+    by_kind = {kind: [run for run in stored if run["kind"] == kind] for kind in KINDS}
+    if not all(by_kind.values()):
+        return
+    ours, theirs, load = (
+        {name: statistics.median(run[name] for run in found) for name in found[0] if name != "kind"}
+        for found in by_kind.values()
     )
-    print_table(*medians, statistics.median(loads), options.phases)
+    counts = ", ".join(f"{len(found)} of {kind}" for kind, found in by_kind.items())
+    print(f"{COUNT} images of {SIZE_PX} x {SIZE_PX} px, seconds, median of runs: {counts}")
+    print_table(ours, theirs, load["import and load"], options.phases)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from cellbatch.spec import Manifest
 MANIFEST_SUFFIX = ".manifest.json"
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz")
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+# ResNet50 with its heads, as all of DeepCell's archives have it
+FETCHED_BYTES = 105_000_000
 SAVED_MODEL_FILE = "saved_model.pb"
 EXPECTED = (
     f"a folder with {MANIFEST_FILE} and weights, an .onnx file, a SavedModel folder, a .tar.gz with one, "
@@ -42,6 +44,14 @@ class ModelSource:
     path: Path
     record: dict[str, object]
     where: str
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of the weights as they lie there; of an archive that is still to be fetched, about what it has."""
+        if self.form == "fetch":
+            return FETCHED_BYTES
+        files = self.path.rglob("*") if self.path.is_dir() else [self.path]
+        return sum(file.stat().st_size for file in files if file.is_file())
 
     @property
     def manifest(self) -> Manifest:

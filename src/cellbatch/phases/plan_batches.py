@@ -104,7 +104,9 @@ def plan_batches(
     size = parameters.get("shard_pixels")
     directives = Directives(
         phases=money["phases"]["choice"],
-        engine_mb=project_engine_mb(parameters.get("engine") or ENGINES[0], parameters.get("tile_batch") or 1),
+        engine_mb=project_engine_mb(
+            parameters.get("engine") or ENGINES[0], parameters.get("tile_batch") or 1, model.weights_bytes
+        ),
         shard_pixels=AUTO_SHARD_PIXELS if size in (None, AUTO) else int(size),
         is_guarded=keep_going,
         fused_cores=setting.fleet.stations[FUSED].vcpus,

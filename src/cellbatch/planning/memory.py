@@ -58,11 +58,22 @@ FINISHING_PHASES = ("postprocess", "measure")
 # beyond the first tile of a model call, and beyond ONNX Runtime, both for the demo model's size of network
 TILE_MB = 12
 ENGINE_MB = {"onnxruntime": 0, "tensorflow": 600}
+# a network of Mesmer's size (weights of 104 MB) was seen to take 320 MB more than the demo model's, with one tile
+MEMORY_PER_WEIGHTS = 3.5
+SMALL_WEIGHTS_BYTES = 4_000_000
 
 
-def project_engine_mb(engine: str, tile_batch: int) -> int:
-    """Memory of the network's runtime beyond one tile on ONNX Runtime, in MiB."""
-    return ENGINE_MB[engine] + TILE_MB * (tile_batch - 1)
+def project_engine_mb(engine: str, tile_batch: int, weights_bytes: int = 0) -> int:
+    """Memory of the network and its runtime beyond the demo model with one tile on ONNX Runtime, in MiB.
+
+    Parameters
+    ----------
+    engine : name of the runtime
+    tile_batch : tiles per model call
+    weights_bytes : of the network
+    """
+    weights_mb = MEMORY_PER_WEIGHTS * max(0, weights_bytes - SMALL_WEIGHTS_BYTES) / MIB
+    return ENGINE_MB[engine] + TILE_MB * (tile_batch - 1) + round(weights_mb)
 
 
 def forced_bytes(sample: SampleSpec) -> int:
