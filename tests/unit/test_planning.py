@@ -121,9 +121,9 @@ def test_memory_grows_with_the_tiles_of_a_model_call_and_with_the_engine():
     assert few == 0
     assert many > 600
     assert project_engine_mb("tensorflow", 1) > 500
-    # what the demo model takes is in the figures of the phases; a network of Mesmer's size was seen to take 320 MB more
+    # what the demo model takes is in the figures of the phases; a network of Mesmer's size was seen to take 440 MB more
     assert project_engine_mb("onnxruntime", 1, 2_700_000) == 0
-    assert 320 <= project_engine_mb("onnxruntime", 1, 104_000_000) <= 400
+    assert 440 <= project_engine_mb("onnxruntime", 1, 104_000_000) <= 500
     sample, pixels = [_sample("a", 512)], [512 * 512]
     assert project_memory_mb("infer", sample, pixels, extra_mb=many) > project_memory_mb("infer", sample, pixels) + 500
 

@@ -58,8 +58,9 @@ FINISHING_PHASES = ("postprocess", "measure")
 # beyond the first tile of a model call, and beyond ONNX Runtime, both for the demo model's size of network
 TILE_MB = 12
 ENGINE_MB = {"onnxruntime": 0, "tensorflow": 600}
-# a network of Mesmer's size (weights of 104 MB) was seen to take 320 MB more than the demo model's, with one tile
-MEMORY_PER_WEIGHTS = 3.5
+# with a network of Mesmer's size (weights of 104 MB) and one tile INFER_TILES was seen to take 320 MB more than with
+# the demo model, SEGMENT_BATCH 440 MB more
+MEMORY_PER_WEIGHTS = 5.0
 SMALL_WEIGHTS_BYTES = 4_000_000
 
 
