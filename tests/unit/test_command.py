@@ -193,7 +193,8 @@ def test_model_mpp_changes_what_the_network_sees_and_not_what_is_measured(tissue
     assert run_segment(*arguments, "--model-mpp", "0.25", "--outdir", tmp_path / "fine") == 0
     assert run_segment(*arguments, "--outdir", tmp_path / "own") == 0
     fine, own = (pd.read_parquet(tmp_path / f"{name}/cells/tissue_01.cells.parquet") for name in ("fine", "own"))
-    assert len(fine) != len(own)
+    # as many cells may be found by chance, but not of the same sizes
+    assert not np.array_equal(fine["area"], own["area"])
     for table in (fine, own):
         np.testing.assert_allclose(table["area_um2"], table["area"] * 0.25)
 
