@@ -53,7 +53,8 @@ def table(trace: Path, side: int) -> list[str]:
         seconds = [float(row["realtime"]) / 1000 for row in rows]
         cpu_s = sum(float(row["%cpu"]) / 100 * wall for row, wall in zip(rows, seconds, strict=True))
         ns = cpu_s * 1e9 / side**2
-        lines.append(f"{side:>8} {process:<20}{len(rows):>6}{peak:>9.0f}{asked:>9.0f}{ns:>11.1f}{sum(seconds):>9.1f}")
+        name = process.rpartition(":")[2]
+        lines.append(f"{side:>8} {name:<20}{len(rows):>6}{peak:>9.0f}{asked:>9.0f}{ns:>11.1f}{sum(seconds):>9.1f}")
     return lines
 
 
