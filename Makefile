@@ -18,7 +18,7 @@ PACKAGE_SOURCES := setup.py pyproject.toml $(shell find src -name '*.cpp' -o -na
 # An environment made in another folder does not work here: then its stamp is out of date.
 MOVED := $(shell [ "$$(cat $(VENV)/.place 2>/dev/null)" = "$(CURDIR)" ] || echo force)
 
-.PHONY: help setup demo test lint unit pipeline bench docs clean force test-viewers
+.PHONY: help setup demo test lint unit pipeline bench docs clean force
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
@@ -49,14 +49,6 @@ bench: $(VENV)/.stamp-test setup ## measure what the documentation says about sp
 	    rm -rf "results/benchmarks/$$name"; \
 	    python "benchmarks/$$name.py" --outdir "results/benchmarks/$$name"; \
 	done
-
-test-viewers: setup ## open results with other people's readers (installs a GB of them)
-	@test -x $(VENV)/viewers/bin/pytest || { python3 -m venv $(VENV)/viewers && $(VENV)/viewers/bin/python -m pip install --quiet --require-hashes -r requirements/viewers.txt; }
-	@rm -rf results/viewers
-	@cellbatch segment assets/test/tissue_01.ome.tif --nuclear-channel 0 --membrane-channel 1 --image-mpp 0.5 \
-	    --formats ome-zarr,geojson,spatialdata --table-format anndata --outdir results/viewers
-	@CELLBATCH_RESULTS=$(CURDIR)/results/viewers $(VENV)/viewers/bin/python -m pytest --noconftest -p no:cacheprovider \
-	    -o addopts= -o filterwarnings=default tests/viewers/read_results.py
 
 docs: $(VENV)/.stamp-venv ## build the documentation as a site in results/site
 	@test -x $(VENV)/docs/bin/mkdocs || { python3 -m venv $(VENV)/docs && $(VENV)/docs/bin/python -m pip install --quiet --require-hashes -r requirements/docs.txt; }

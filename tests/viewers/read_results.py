@@ -1,4 +1,4 @@
-"""Other people's readers open what a run wrote: `make test-viewers`, in an environment without cellbatch.
+"""Other people's readers open what a run wrote: `setup/test_viewers.sh`, in an environment without cellbatch.
 
 CELLBATCH_RESULTS names a results folder of one sample with all formats and a table in AnnData.
 """
