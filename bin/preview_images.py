@@ -18,7 +18,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     given = read_parameters(options.schema, json.load(sys.stdin))
-    how = InferenceOptions(given["engine"], given["device"], given.get("tile_batch"), options.threads)
+    how = InferenceOptions(
+        given["engine"],
+        given["device"],
+        given.get("tile_batch"),
+        options.threads,
+        given["precision"],
+        given.get("tensorrt_cache") or "",
+    )
     preview_images(read_batch(options.batch), options.images, options.model, given, how, options.outdir)
 
 

@@ -23,21 +23,12 @@ from cellbatch.phases.prepare_model import prepare_model
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.phases.samples import map_samples, read_batch
 from cellbatch.spec import Batch, SampleSpec, WatershedOptions
+from tests.drawn_cells import draw_cells
 from tests.labels_equal import assert_contiguous, assert_labels_equal
 
 MPP = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+SHAPE = (150, 210)
 HEADER = "sample,image,nuclear_image,membrane_image,nuclear_channel,membrane_channel,image_mpp"
-
-
-def _image(seed: int, shape: tuple[int, int] = (150, 210)) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    image = rng.integers(0, 100, (2, *shape))
-    for _ in range(12):
-        distance = np.hypot(y - rng.uniform(0, shape[0]), x - rng.uniform(0, shape[1]))
-        image[0][distance < 8] += 2000
-        image[1][(distance > 9) & (distance < 12)] += 1500
-    return image.astype(np.uint16)
 
 
 class Launch:
@@ -49,7 +40,9 @@ class Launch:
     def write(self, name: str, seed: int, **metadata: object) -> str:
         """An OME-TIFF with channels DAPI and CD45."""
         channels = {"axes": "CYX", "Channel": {"Name": ["DAPI", "CD45"]}}
-        tifffile.imwrite(self.folder / name, _image(seed), photometric="minisblack", metadata={**channels, **metadata})
+        tifffile.imwrite(
+            self.folder / name, draw_cells(seed, SHAPE), photometric="minisblack", metadata={**channels, **metadata}
+        )
         return name
 
     def add(self, row: str) -> None:
@@ -103,7 +96,7 @@ def test_the_pipeline_writes_what_segment_returns(launch, tmp_path):
     assert (plan["samples"], plan["batches"], plan["tiles"]) == (2, 1, 3)
     _run(launch, Batch.from_json(batches[0]["record"]), tmp_path / "out")
     for sample, seed, mpp in (("a", 1, 0.5), ("b", 2, 0.7)):
-        expected = segment(np.moveaxis(_image(seed), 0, -1), image_mpp=mpp)
+        expected = segment(np.moveaxis(draw_cells(seed, SHAPE), 0, -1), image_mpp=mpp)
         for compartment, labels in expected.items():
             written = read_labels(tmp_path / f"out/labels/{sample}.{compartment}.ome.tif")
             assert_labels_equal(written, labels)
@@ -116,7 +109,7 @@ def test_the_pipeline_writes_what_segment_returns(launch, tmp_path):
 
 def test_files_per_channel_equal_one_file(launch, tmp_path):
     launch.write("both.ome.tif", 3, **MPP)
-    for name, plane in zip(("nuc.tif", "mem.tif"), _image(3), strict=True):
+    for name, plane in zip(("nuc.tif", "mem.tif"), draw_cells(3, SHAPE), strict=True):
         tifffile.imwrite(tmp_path / name, plane)
     launch.add("one,both.ome.tif,,,DAPI,CD45,")
     launch.add("two,,nuc.tif,mem.tif,,,0.5")
@@ -169,7 +162,7 @@ def test_the_record_holds_no_place_in_the_sheet(launch):
 def test_lost_chunks_are_told_before_anything_is_read(launch, tmp_path):
     path = tmp_path / "a.ome.zarr"
     group = zarr.open_group(path, mode="w", zarr_format=2)
-    image = _image(1)
+    image = draw_cells(1, SHAPE)
     for level, values in enumerate((image, image[:, ::2, ::2])):
         array = group.create_array(str(level), shape=values.shape, dtype=values.dtype, chunks=(1, 64, 64), fill_value=0)
         array[:] = values
@@ -185,7 +178,7 @@ def test_lost_chunks_are_told_before_anything_is_read(launch, tmp_path):
 def test_all_faults_are_told_at_once(launch, tmp_path):
     launch.write("good.ome.tif", 1, **MPP)
     launch.write("no_mpp.ome.tif", 1)
-    tifffile.imwrite(tmp_path / "small.tif", _image(1)[0][:20])
+    tifffile.imwrite(tmp_path / "small.tif", draw_cells(1, SHAPE)[0][:20])
     whole = (tmp_path / "good.ome.tif").read_bytes()
     (tmp_path / "truncated.ome.tif").write_bytes(whole[: len(whole) // 2])
     launch.add("missing,missing.tif,,,0,1,")

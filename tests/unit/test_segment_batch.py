@@ -27,21 +27,11 @@ from cellbatch.phases.segment_batch import SegmentFiles, SegmentOptions, segment
 from cellbatch.planning.stages import share_out
 from cellbatch.reporting.timings import Timings
 from cellbatch.spec import Batch, ImageSource, SampleSpec
+from tests.drawn_cells import draw_cells
 
 THRESHOLD = {"maxima_threshold_nuclear": 0.15}
 TABLE = TableOptions("csv", "cellbatch", ("geojson",))
 RESULTS = ("labels", "cells", "qc", "zarr", "shapes")
-
-
-def draw(seed: int, shape: tuple[int, int]) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    image = rng.integers(0, 100, (2, *shape))
-    for _ in range(10):
-        distance = np.hypot(y - rng.uniform(0, shape[0]), x - rng.uniform(0, shape[1]))
-        image[0][distance < 8] += 2000
-        image[1][(distance > 9) & (distance < 12)] += 1500
-    return image.astype(np.float32)
 
 
 class Staged:
@@ -109,8 +99,8 @@ def assert_same_results(one: Path, other: Path, at_least: int) -> None:
 
 
 def add_images(staged: Staged) -> None:
-    staged.add("a", draw(1, (150, 210)))
-    staged.add("c", draw(2, (90, 300)), mpp=0.7)
+    staged.add("a", draw_cells(1, (150, 210)))
+    staged.add("c", draw_cells(2, (90, 300)), mpp=0.7)
     staged.add("b", np.zeros((2, 64, 64), np.float32))
 
 
@@ -146,11 +136,11 @@ def in_threads(monkeypatch):
 
 
 def add_faulty(staged: Staged) -> None:
-    staged.add("a", draw(1, (100, 110)))
-    holes = draw(2, (64, 64))
+    staged.add("a", draw_cells(1, (100, 110)))
+    holes = draw_cells(2, (64, 64))
     holes[0, 3, 3] = np.nan
     staged.add("holes", holes)
-    staged.add("c", draw(3, (80, 70)))
+    staged.add("c", draw_cells(3, (80, 70)))
 
 
 @pytest.mark.usefixtures("in_threads")
@@ -185,8 +175,8 @@ def test_nothing_but_reasons_is_left_of_a_batch_of_which_nothing_came_through(st
 @pytest.mark.usefixtures("in_threads")
 def test_the_phase_behind_the_network_that_went_wrong_is_named(staged, tmp_path, monkeypatch, phase, files):
     """Labels of a sample stay when its measurement goes wrong, as they do with a process per phase."""
-    staged.add("a", draw(1, (60, 60)))
-    staged.add("wrong", draw(2, (60, 60)))
+    staged.add("a", draw_cells(1, (60, 60)))
+    staged.add("wrong", draw_cells(2, (60, 60)))
     function = {"postprocess": "postprocess_labels", "measure": "measure_sample"}[phase]
     work = getattr(cellbatch.phases.segment_batch, function)
 
