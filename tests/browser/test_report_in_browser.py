@@ -19,7 +19,8 @@ from cellbatch.reporting.multiqc import write_report
 from cellbatch.reporting.overlays import draw_thumbnail
 from cellbatch.reporting.sections import MAX_THUMBNAILS, RunFacts, build_sections
 from cellbatch.reporting.summary import Findings, merge_summaries, summarize_sample, summary_table
-from cellbatch.reporting.timings import Timings, merge_timings
+from cellbatch.reporting.timing_tables import merge_timings, table_timings
+from cellbatch.reporting.timings import Timings
 from cellbatch.spec import SampleSpec
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -100,7 +101,7 @@ def make_facts(count: int) -> RunFacts:
     timings.add("s", "network", 20.5)
     return RunFacts(
         merge_summaries([summary_table(rows)]),
-        merge_timings([timings.table()]),
+        merge_timings([table_timings(timings)]),
         thumbnails=thumbnails,
         overlays={name: f"../qc/{name}.overlay.png" for name in thumbnails},
         model={"name": "demo", "version": "1", "licence": "MIT"},

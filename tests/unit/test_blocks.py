@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from cellbatch._native.watershed import renumber
 from cellbatch.geometry.blocks import BlockGrid
 from cellbatch.postprocessing import deep_watershed
 from cellbatch.postprocessing.blocks import BlockOptions, label_by_blocks
@@ -130,3 +131,11 @@ def test_cores_partition_the_image():
     assert BlockGrid((10, 10), 4).extend(Window(4, 8, 0, 4), 3) == Window(1, 10, 0, 7)
     with pytest.raises(ValueError, match="at least 1 px"):
         BlockGrid((10, 0), 4)
+
+
+def test_numbers_are_looked_up_whatever_the_layout_and_never_beyond_the_table():
+    labels = np.random.default_rng(0).integers(0, 50, (70, 61)).astype(np.int64)
+    numbers = np.random.default_rng(1).integers(0, 2**32, 40, dtype=np.uint32)
+    for one in (labels, labels.astype(np.uint32), np.asfortranarray(labels), labels[::2, 1::3]):
+        np.testing.assert_array_equal(renumber(one, numbers), numbers.take(one, mode="clip"))
+    assert renumber(labels[:0], numbers).shape == (0, 61)

@@ -16,7 +16,8 @@ from cellbatch.reporting.multiqc import write_report
 from cellbatch.reporting.plots import MAX_BARS
 from cellbatch.reporting.sections import MAX_TABLE_ROWS, RunFacts, build_sections
 from cellbatch.reporting.summary import COLUMNS, Findings, merge_summaries, summarize_sample, summary_table
-from cellbatch.reporting.timings import Timings, merge_timings
+from cellbatch.reporting.timing_tables import merge_timings, table_timings
+from cellbatch.reporting.timings import Timings
 from cellbatch.spec import SampleSpec
 
 RULES = default_thresholds()
@@ -44,7 +45,7 @@ def make_timings() -> pd.DataFrame:
     timings = Timings("infer", "b1")
     timings.add("", "load_model", 1.5)
     timings.add("s", "infer", 0.5)
-    return merge_timings([timings.table()])
+    return merge_timings([table_timings(timings)])
 
 
 def make_facts(rows: list[dict], **settings) -> RunFacts:

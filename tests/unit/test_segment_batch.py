@@ -137,7 +137,7 @@ def in_threads(monkeypatch):
 
 def add_faulty(staged: Staged) -> None:
     staged.add("a", draw_cells(1, (100, 110)))
-    holes = draw_cells(2, (64, 64))
+    holes = draw_cells(2, (64, 64)).astype(np.float32)
     holes[0, 3, 3] = np.nan
     staged.add("holes", holes)
     staged.add("c", draw_cells(3, (80, 70)))

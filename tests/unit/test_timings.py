@@ -5,7 +5,14 @@ import io
 import pandas as pd
 import pytest
 
-from cellbatch.reporting.timings import COLUMNS, Timings, merge_timings, mixed_machines, network_share, seconds_by_phase
+from cellbatch.reporting.timing_tables import (
+    merge_timings,
+    mixed_machines,
+    network_share,
+    seconds_by_phase,
+    table_timings,
+)
+from cellbatch.reporting.timings import COLUMNS, Timings
 
 
 def read_back(table: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +57,7 @@ def test_clock_runs_forward():
 
 
 def test_empty_table_has_all_columns_and_types():
-    table = Timings("infer").table()
+    table = table_timings(Timings("infer"))
     assert len(table) == 0
     assert table["seconds"].dtype == "float64"
     assert list(table) == list(COLUMNS)
@@ -62,7 +69,9 @@ def test_merge_survives_a_trip_through_csv_and_sorts_by_start():
     late, early = Timings("infer", "b2"), Timings("plan")
     early.add("", "plan", 90.0)
     late.add("s2", "infer", 0.5, pixels=9)
-    merged = merge_timings([read_back(late.table()), read_back(early.table()), read_back(Timings("measure").table())])
+    merged = merge_timings(
+        [read_back(table_timings(late)), read_back(table_timings(early)), read_back(table_timings(Timings("measure")))]
+    )
     assert merged[["phase", "batch", "sample", "pixels"]].values.tolist() == [
         ["plan", "", "", 0],
         ["infer", "b2", "s2", 9],
@@ -71,7 +80,7 @@ def test_merge_survives_a_trip_through_csv_and_sorts_by_start():
 
 def test_merge_names_what_is_missing():
     with pytest.raises(ValueError, match="lacks seconds"):
-        merge_timings([Timings("infer").table().drop(columns="seconds")])
+        merge_timings([table_timings(Timings("infer")).drop(columns="seconds")])
 
 
 def test_set_up_stands_apart_from_work():
@@ -81,7 +90,7 @@ def test_set_up_stands_apart_from_work():
     timings.add("s1", "infer", 0.25, pixels=100)
     timings.add("s2", "infer", 0.5, pixels=300)
     timings.add("s2", "write", 0.25)
-    (row,) = seconds_by_phase(merge_timings([timings.table()])).to_dict("records")
+    (row,) = seconds_by_phase(merge_timings([table_timings(timings)])).to_dict("records")
     assert row == {"phase": "infer", "setup_s": 3.0, "work_s": 1.0, "samples": 2, "pixels": 400}
 
 
@@ -97,7 +106,7 @@ def test_shards_on_different_machines_are_named():
         timings = Timings("infer", batch)
         timings.machine = machine
         timings.add("s", "network", 1.0)
-        tables.append(read_back(timings.table()))
+        tables.append(read_back(table_timings(timings)))
     assert mixed_machines(merge_timings(tables)) == {"b1": ["NVIDIA L4", "Tesla T4"]}
 
 
@@ -107,9 +116,9 @@ def test_what_a_fused_task_took_is_no_phase_but_says_how_long_the_network_waited
     infer.add("a", "network", 6.0)
     infer.add("b", "network", 3.5)
     timings.extend(infer)
-    assert network_share(merge_timings([timings.table()])) is None
+    assert network_share(merge_timings([table_timings(timings)])) is None
     timings.add("", "overlapped", 10.0, peak_mb=1234.0)
-    table = merge_timings([timings.table()])
+    table = merge_timings([table_timings(timings)])
     assert network_share(table) == pytest.approx(0.95)
     assert list(seconds_by_phase(table)["phase"]) == ["infer"]
     assert table.loc[table["phase"] == "fused", "peak_mb"].item() == 1234

@@ -7,6 +7,7 @@
 
 #include "block.hpp"
 #include "interface.hpp"
+#include "lanes.hpp"
 #include "maxima.hpp"
 #include "memory.hpp"
 #include "objects.hpp"
@@ -138,6 +139,21 @@ int32_t clean_labels(int32_t* labels, int64_t height, int64_t width, int32_t lab
     return guard([&] {
         clean_objects(labels, {height, width}, same_labels(label_count), label_count,
                       {small_objects_threshold, fill_holes_threshold}, threads);
+    });
+}
+
+// Another number for every label; labels beyond the last number get that one.
+int32_t renumber_labels(const uint32_t* labels, int64_t size, const uint32_t* numbers, int64_t count, uint32_t* to) {
+    return guard([&] {
+        uint32_t highest = 0;
+        for (int64_t i = 0; i < size; ++i) highest = std::max(highest, labels[i]);
+        if (highest < std::min<int64_t>(count, INT32_MAX)) {
+            look_up(reinterpret_cast<const int32_t*>(numbers), reinterpret_cast<const int32_t*>(labels), size,
+                    reinterpret_cast<int32_t*>(to));
+            return;
+        }
+        const uint32_t last = static_cast<uint32_t>(count - 1);
+        for (int64_t i = 0; i < size; ++i) to[i] = numbers[std::min(labels[i], last)];
     });
 }
 

@@ -4,7 +4,7 @@ import ctypes
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cellbatch._native.gaussian import gaussian_weights, smoothing_kernel
 from cellbatch._native.library import (
@@ -185,6 +185,18 @@ def clean(labels: Labels, small_objects: float, holes: float, threads: int = 1) 
     )
     check(status, "clean_labels", cleaned.shape)
     return cleaned.view(np.uint32)
+
+
+def renumber(labels: ArrayLike, numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Give each label its number from a table of at least one; labels beyond its end get the last."""
+    places = np.ascontiguousarray(labels, np.uint32)
+    table = np.ascontiguousarray(numbers, np.uint32)
+    renumbered = np.empty(places.shape, np.uint32)
+    status = load_library().renumber_labels(
+        places.ctypes.data, places.size, table.ctypes.data, table.size, renumbered.ctypes.data
+    )
+    check(status, "renumber_labels", (places.size, 1))
+    return renumbered
 
 
 def _passed(options: KernelOptions) -> tuple[WatershedOptions, list[NDArray[np.float64] | None]]:

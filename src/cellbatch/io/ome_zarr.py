@@ -6,10 +6,9 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
@@ -18,6 +17,9 @@ from cellbatch.io.stacks import Stack, choose_stack, project
 from cellbatch.io.tiff_metadata import plausible_mpp, stated_um
 from cellbatch.io.zarr_chunks import absent_chunks, check_shards, chunk_memory, count_chunks
 from cellbatch.spec import ImageHeader, Window
+
+if TYPE_CHECKING:
+    import zarr
 
 VERSIONS = ("0.4", "0.5")
 COARSE_MARGIN_PX = 2
@@ -204,6 +206,8 @@ def _reader(
 
 def _attributes(path: Path, name: str) -> Mapping[str, Any]:
     """Attributes of the root group."""
+    import zarr  # slow to import, and most images are TIFF
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -222,6 +226,8 @@ def _inside(path: Path, inside: str) -> Path:
 
 def _open_array(folder: Path) -> zarr.Array[Any]:
     """Open an array of the hierarchy."""
+    import zarr
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return zarr.open_array(str(folder), mode="r")

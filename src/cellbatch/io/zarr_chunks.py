@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from cellbatch.spec import Window
+
+if TYPE_CHECKING:
+    import zarr
 
 ABSENT = np.iinfo(np.uint64).max
 # chunks above this size once decoded are named in the plan with their memory

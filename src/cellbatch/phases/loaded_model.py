@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,10 +72,14 @@ class LoadedModel:
                 f"{', '.join(self.manifest.weights) or 'none'}; choose the engine that fits, or prepare the model with "
                 "bin/prepare_model.py"
             )
-        verify_weights(model, self.manifest, form)
         weights = str(model / self.manifest.weights[form].file)
         settings = EngineOptions(options.device, options.threads, options.precision, options.tensorrt_cache)
-        self.engine: Engine = load_engine(options.engine, weights, settings)
+        with ThreadPoolExecutor(1) as pool:
+            verified = pool.submit(verify_weights, model, self.manifest, form)
+            try:
+                self.engine: Engine = load_engine(options.engine, weights, settings)
+            finally:  # damaged weights are told before what the runtime says of them
+                verified.result()
         self.tile_batch = options.tile_batch or TILE_BATCH[self.engine.device]
         # what the device has room for at once, found out when it has not
         self._room_tiles = self.tile_batch

@@ -21,7 +21,7 @@ from cellbatch.phases.rerun_samplesheet import find_undelivered, write_rerun
 from cellbatch.reporting.multiqc import write_report
 from cellbatch.reporting.sections import MAX_THUMBNAILS, RunFacts, build_sections
 from cellbatch.reporting.summary import THUMBNAIL, merge_summaries
-from cellbatch.reporting.timings import merge_timings
+from cellbatch.reporting.timing_tables import merge_timings
 from cellbatch.spec import Manifest
 
 logger = logging.getLogger(__name__)

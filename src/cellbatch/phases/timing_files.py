@@ -1,10 +1,11 @@
 """The timings of a task as a file."""
 
+import csv
 import os
 from pathlib import Path
 
-from cellbatch.io.tables import write_table
-from cellbatch.reporting.timings import Timings
+from cellbatch.io.atomic import atomic_path
+from cellbatch.reporting.timings import COLUMNS, Timings
 
 # left in the task's folder by conf/base.config when a task is repeated: number of the attempt, exit code before it
 ATTEMPT = ".attempt"
@@ -18,7 +19,11 @@ def write_timings(timings: Timings, path: Path) -> None:
     number, code = read_attempt()
     if number > 1:
         timings.add("", f"attempt_{number}_after_exit_{code}", 0.0)
-    write_table(timings.table(), path, "csv")
+    # every task writes this file; those that write no other table do without the libraries of tables
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(timings.rows())
 
 
 def read_attempt() -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from cellbatch._native.watershed import renumber
 from cellbatch.geometry.blocks import BlockGrid
 from cellbatch.postprocessing.blocks import Readable
 
@@ -33,7 +34,7 @@ class RenumberedLabels:
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.uint32]:
         """Labels of a rectangle."""
-        return self._numbers.take(np.asarray(self._labels[key]), mode="clip")
+        return renumber(self._labels[key], self._numbers)
 
 
 def close_gaps(labels: Readable) -> RenumberedLabels:

@@ -5,9 +5,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from cellbatch._native.watershed import OBJECT, BlockLabels
+from cellbatch._native.watershed import OBJECT, BlockLabels, renumber
 from cellbatch.spec import Window
 
 _NO_KEY = -1
@@ -36,7 +35,7 @@ class Stitching:
         """Write the labels of a block as provisional numbers and keep its objects."""
         provisional = np.arange(self._count - 1, self._count + len(found.objects), dtype=np.uint32)
         provisional[0] = 0
-        self._labels[core.slices] = provisional.take(found.labels, mode="clip")
+        self._labels[core.slices] = renumber(found.labels, provisional)
         self._pieces.append(found.objects)
         self._count += len(found.objects)
         if self._count > np.iinfo(np.uint32).max:
@@ -57,12 +56,14 @@ class Stitching:
         is_present = is_kept & (objects["area"] > 0)
         numbers = np.where(is_present, np.cumsum(is_present), 0).astype(np.uint32)[ranks]
         for core in grid.cores():
-            self._labels[core.slices] = numbers.take(np.asarray(self._labels[core.slices]), mode="clip")
+            self._labels[core.slices] = renumber(self._labels[core.slices], numbers)
 
     def _fill_holes(
         self, objects: NDArray[np.void], ranks: NDArray[np.intp], candidates: NDArray[np.intp], threshold: float
     ) -> None:
         """Fill the small components of what is not the object within its box, in the order of the objects."""
+        from scipy import ndimage  # slow to import, and needed where blocks have holes only
+
         pieces = np.zeros(len(objects), np.uint32)
         pieces[ranks[::-1]] = np.arange(len(ranks), dtype=np.uint32)[::-1]
         for rank in candidates:

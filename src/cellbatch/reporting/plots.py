@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cellbatch.reporting.section import make_section
 from cellbatch.reporting.summary import AREA_COLUMNS, INTENSITY_COLUMNS
-from cellbatch.reporting.timings import mixed_machines, network_share, seconds_by_phase
+from cellbatch.reporting.timing_tables import mixed_machines, network_share, seconds_by_phase
 
 MAX_BARS = 200
 _HISTOGRAM_BINS = 40
