@@ -2,23 +2,30 @@
 
 python benchmarks/end_to_end.py --outdir end_to_end --sides 4096,8192,16384
 
-Nextflow's own trace is read, so the report and the plan are counted, too, and the engine is not.
+Nextflow's own trace is read, so the report and the plan are counted, too, and the engine is not. ``start_ns_px`` is the
+part of the processor time that a script of that process takes to start and to import its libraries, once per task,
+whatever the size of the slide: the median of runs of it with ``--help``.
 """
 
 import argparse
 import csv
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
 MB = 1e6
-HEADER = f"{'side_px':>8} {'task':<20}{'tasks':>6}{'peak_mb':>9}{'asked_mb':>9}{'cpu_ns_px':>11}{'sum_s':>9}"
+COLUMNS = ("tasks", "peak_mb", "asked_mb", "cpu_ns_px", "start_ns_px", "sum_s")
+HEADER = f"{'side_px':>8} {'process':<20}" + "".join(f"{name:>13}" for name in COLUMNS)
+STARTS = 3
 
 
 def draw(slide: Path, side: int, channels: int, fine: int) -> None:
@@ -42,6 +49,19 @@ def run(folder: Path, slide: Path, options: Sequence[str]) -> float:
     return time.perf_counter() - start
 
 
+@cache
+def start_cpu_s(name: str) -> float:
+    """Processor seconds in which the script of a process starts."""
+    seconds = []
+    for _ in range(STARTS):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        script = ROOT / "bin" / f"{name.lower()}.py"
+        subprocess.run([sys.executable, str(script), "--help"], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return median(seconds)
+
+
 def table(trace: Path, side: int) -> list[str]:
     """Give a line per process, from the trace of a run."""
     tasks = defaultdict(list)
@@ -52,9 +72,16 @@ def table(trace: Path, side: int) -> list[str]:
         peak, asked = (max(float(row[name]) for row in rows) / MB for name in ("peak_rss", "memory"))
         seconds = [float(row["realtime"]) / 1000 for row in rows]
         cpu_s = sum(float(row["%cpu"]) / 100 * wall for row, wall in zip(rows, seconds, strict=True))
-        ns = cpu_s * 1e9 / side**2
         name = process.rpartition(":")[2]
-        lines.append(f"{side:>8} {name:<20}{len(rows):>6}{peak:>9.0f}{asked:>9.0f}{ns:>11.1f}{sum(seconds):>9.1f}")
+        per_px = (1e9 / side**2 * spent for spent in (cpu_s, start_cpu_s(name) * len(rows)))
+        figures = (
+            f"{len(rows)}",
+            f"{peak:.0f}",
+            f"{asked:.0f}",
+            *(f"{ns:.1f}" for ns in per_px),
+            f"{sum(seconds):.1f}",
+        )
+        lines.append(f"{side:>8} {name:<20}" + "".join(f"{one:>13}" for one in figures))
     return lines
 
 

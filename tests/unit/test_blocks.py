@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cellbatch._native.watershed import renumber
+from cellbatch._native.watershed import find_small_components, renumber
 from cellbatch.geometry.blocks import BlockGrid
 from cellbatch.postprocessing import deep_watershed
 from cellbatch.postprocessing.blocks import BlockOptions, label_by_blocks
@@ -137,5 +137,17 @@ def test_numbers_are_looked_up_whatever_the_layout_and_never_beyond_the_table():
     labels = np.random.default_rng(0).integers(0, 50, (70, 61)).astype(np.int64)
     numbers = np.random.default_rng(1).integers(0, 2**32, 40, dtype=np.uint32)
     for one in (labels, labels.astype(np.uint32), np.asfortranarray(labels), labels[::2, 1::3]):
-        np.testing.assert_array_equal(renumber(one, numbers), numbers.take(one, mode="clip"))
+        expected = numbers.take(one, mode="clip")
+        np.testing.assert_array_equal(renumber(one, numbers), expected)
+        np.testing.assert_array_equal(renumber(one.copy(), numbers, is_in_place=True), expected)
     assert renumber(labels[:0], numbers).shape == (0, 61)
+
+
+def test_small_components_are_those_of_scipy():
+    is_open = np.random.default_rng(5).random((83, 97)) > 0.45
+    components, _ = ndimage.label(is_open)
+    sizes = np.bincount(components.ravel())
+    sizes[0] = components.size
+    for limit in (1, 2, 7.5, 40):
+        np.testing.assert_array_equal(find_small_components(is_open, limit), (sizes < limit)[components])
+    assert is_open.any()

@@ -96,14 +96,14 @@ class CoreSurvey {
     // Labels of a row of the core with one more pixel on the left; what lies outside the image is background.
     void read_row(int64_t y, std::vector<int32_t>& row) {
         const int64_t *core = place_.core, *window = place_.window;
-        std::fill(row.begin(), row.end(), 0);
-        if (y < 0) return;
-        const int32_t* ids = ids_ + (y - window[0]) * (window[3] - window[2]);
-        for (int64_t x = std::max<int64_t>(core[2] - 1, 0); x < core[3]; ++x) {
-            const int32_t label = label_of_[ids[x - window[2]]];
-            row[x - core[2] + 1] = label;
-            unsure_ += label == markers_.outside;
+        if (y < 0) {
+            std::fill(row.begin(), row.end(), 0);
+            return;
         }
+        const int64_t first = std::max<int64_t>(core[2] - 1, 0);
+        const int32_t* ids = ids_ + (y - window[0]) * (window[3] - window[2]) + first - window[2];
+        look_up(label_of_.data(), ids, core[3] - first, row.data() + first - core[2] + 1);
+        unsure_ += std::count(row.begin(), row.end(), markers_.outside);
     }
 
     BlockResult compact(int32_t* labels, int64_t size) {
@@ -118,7 +118,7 @@ class CoreSurvey {
                                       one.area ? one.x0 + dx : INT32_MAX, one.y1, one.area ? one.x1 + dx : -1});
             numbers[label] = static_cast<int32_t>(result.objects.size());
         }
-        for (int64_t i = 0; i < size; ++i) labels[i] = numbers[labels[i]];
+        look_up(numbers.data(), labels, size, labels);
         return result;
     }
 

@@ -157,6 +157,17 @@ int32_t renumber_labels(const uint32_t* labels, int64_t size, const uint32_t* nu
     });
 }
 
+// Sets the pixels of the 4-connected components of `is_open` below a size in `is_small`; closes `is_open`.
+int32_t find_small_components(uint8_t* is_open, int64_t height, int64_t width, double limit, uint8_t* is_small) {
+    return guard([&] {
+        std::memset(is_small, 0, height * width);
+        Components().each(is_open, {height, width}, [&](const std::vector<int64_t>& places) {
+            if (!(static_cast<double>(places.size()) < limit)) return;
+            for (const int64_t place : places) is_small[place] = 1;
+        });
+    });
+}
+
 // Labels of one block; `result` receives what `read_block` copies and `free_block` frees.
 int32_t label_block(const float* inner_distance, const float* interior, const BlockPlace* place,
                     const WatershedOptions* options, int32_t* labels, BlockResult** result) {

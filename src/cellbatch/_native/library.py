@@ -111,6 +111,7 @@ _SIGNATURES = {
     "blur_image": [_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER],
     "add_weighted_tile": [_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER, _SIZE],
     "renumber_labels": [_POINTER, _SIZE, _POINTER, _SIZE, _POINTER],
+    "find_small_components": [_POINTER, _SIZE, _SIZE, _NUMBER, _POINTER],
     "label_block": [_POINTER, _POINTER, _POINTER, ctypes.POINTER(WatershedOptions), _POINTER, _POINTER],
     "deep_watershed": [
         _POINTER,

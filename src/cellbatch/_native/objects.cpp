@@ -77,52 +77,31 @@ class HoleFiller {
 
     void fill(int32_t label) {
         const Object object = objects_[label];
-        const int64_t height = object.y1 - object.y0;
-        box_width_ = object.x1 - object.x0;
-        is_open_.resize(height * box_width_);
+        const int64_t height = object.y1 - object.y0, width = object.x1 - object.x0;
+        is_open_.resize(height * width);
         for (int64_t y = 0; y < height; ++y)
-            for (int64_t x = 0; x < box_width_; ++x)
-                is_open_[y * box_width_ + x] = label_of_[ids_[(object.y0 + y) * width_ + object.x0 + x]] != label;
-        for (int64_t start = 0; start < height * box_width_; ++start) {
-            if (!is_open_[start]) continue;
-            flood(start, height * box_width_);
-            if (!(static_cast<double>(component_.size()) < limit_)) continue;
-            for (const int64_t place : component_) {
-                int32_t& held = ids_[(object.y0 + place / box_width_) * width_ + object.x0 + place % box_width_];
+            for (int64_t x = 0; x < width; ++x)
+                is_open_[y * width + x] = label_of_[ids_[(object.y0 + y) * width_ + object.x0 + x]] != label;
+        components_.each(is_open_.data(), {height, width}, [&](const std::vector<int64_t>& places) {
+            if (!(static_cast<double>(places.size()) < limit_)) return;
+            for (const int64_t place : places) {
+                int32_t& held = ids_[(object.y0 + place / width) * width_ + object.x0 + place % width];
                 --objects_[label_of_[held]].area;
                 ++objects_[label].area;
                 held = id_of_[label];
             }
-        }
+        });
     }
 
    private:
-    // The 4-connected component of open pixels of the box that holds `start`; they are closed on the way.
-    void flood(int64_t start, int64_t size) {
-        component_.clear();
-        auto take = [&](int64_t place) {
-            if (!is_open_[place]) return;
-            is_open_[place] = 0;
-            component_.push_back(place);
-        };
-        take(start);
-        for (size_t i = 0; i < component_.size(); ++i) {
-            const int64_t place = component_[i], x = place % box_width_;
-            if (place >= box_width_) take(place - box_width_);
-            if (x > 0) take(place - 1);
-            if (x + 1 < box_width_) take(place + 1);
-            if (place + box_width_ < size) take(place + box_width_);
-        }
-    }
-
     int32_t* ids_;
-    int64_t width_, box_width_ = 0;
+    int64_t width_;
     const std::vector<int32_t>& label_of_;
     std::vector<int32_t> id_of_;  // some id of each label
     double limit_;
     Objects& objects_;
     std::vector<uint8_t> is_open_;
-    std::vector<int64_t> component_;
+    Components components_;
 };
 
 }  // namespace

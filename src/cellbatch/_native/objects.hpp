@@ -35,6 +35,36 @@ class RowSurvey {
     bool is_first_ = true;
 };
 
+// 4-connected components of the open pixels of a box, one after the other.
+class Components {
+   public:
+    // Calls visit(places) for each, in the order of their first pixels; the pixels are closed on the way.
+    template <class Visit>
+    void each(uint8_t* is_open, Shape box, Visit&& visit) {
+        for (int64_t start = 0; start < box.size(); ++start) {
+            if (!is_open[start]) continue;
+            places_.clear();
+            auto take = [&](int64_t place) {
+                if (!is_open[place]) return;
+                is_open[place] = 0;
+                places_.push_back(place);
+            };
+            take(start);
+            for (size_t i = 0; i < places_.size(); ++i) {
+                const int64_t place = places_[i], x = place % box.width;
+                if (place >= box.width) take(place - box.width);
+                if (x > 0) take(place - 1);
+                if (x + 1 < box.width) take(place + 1);
+                if (place + box.width < box.size()) take(place + box.width);
+            }
+            visit(places_);
+        }
+    }
+
+   private:
+    std::vector<int64_t> places_;
+};
+
 struct SizeLimits {
     double small_objects;
     double holes;

@@ -187,16 +187,28 @@ def clean(labels: Labels, small_objects: float, holes: float, threads: int = 1) 
     return cleaned.view(np.uint32)
 
 
-def renumber(labels: ArrayLike, numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Give each label its number from a table of at least one; labels beyond its end get the last."""
+def renumber(labels: ArrayLike, numbers: NDArray[np.uint32], *, is_in_place: bool = False) -> NDArray[np.uint32]:
+    """Give each label its number from a table of at least one; labels beyond its end get the last.
+
+    What is given may be overwritten where `is_in_place`; the numbers are what is returned in any case.
+    """
     places = np.ascontiguousarray(labels, np.uint32)
     table = np.ascontiguousarray(numbers, np.uint32)
-    renumbered = np.empty(places.shape, np.uint32)
+    renumbered = places if is_in_place else np.empty(places.shape, np.uint32)
     status = load_library().renumber_labels(
         places.ctypes.data, places.size, table.ctypes.data, table.size, renumbered.ctypes.data
     )
     check(status, "renumber_labels", (places.size, 1))
     return renumbered
+
+
+def find_small_components(is_open: NDArray[np.bool_], limit: float) -> NDArray[np.bool_]:
+    """Find the pixels of those 4-connected components of a mask that have fewer px than a limit."""
+    left = np.array(is_open, np.bool_, order="C")
+    is_small = np.empty(left.shape, np.bool_)
+    status = load_library().find_small_components(left.ctypes.data, *left.shape, limit, is_small.ctypes.data)
+    check(status, "find_small_components", left.shape)
+    return is_small
 
 
 def _passed(options: KernelOptions) -> tuple[WatershedOptions, list[NDArray[np.float64] | None]]:

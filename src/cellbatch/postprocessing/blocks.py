@@ -59,7 +59,7 @@ class BlockOptions:
     """
 
     core_px: int = 1536
-    halo_px: int = 64
+    halo_px: int = 48
     halo_cap_px: int = 512
     whole_image_px: int = 1 << 26
     threads: int = 1

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cellbatch._native.watershed import OBJECT, BlockLabels, renumber
+from cellbatch._native.watershed import OBJECT, BlockLabels, find_small_components, renumber
 from cellbatch.spec import Window
 
 _NO_KEY = -1
@@ -28,16 +28,17 @@ class Stitching:
 
     def __init__(self, labels: Any) -> None:
         self._labels = labels
-        self._pieces = [np.zeros(1, OBJECT)]
-        self._count = 1
+        self._pieces: list[NDArray[np.void]] = []
+        self._count = 0
 
     def add(self, core: Window, found: BlockLabels) -> None:
-        """Write the labels of a block as provisional numbers and keep its objects."""
-        provisional = np.arange(self._count - 1, self._count + len(found.objects), dtype=np.uint32)
-        provisional[0] = 0
-        self._labels[core.slices] = renumber(found.labels, provisional)
-        self._pieces.append(found.objects)
-        self._count += len(found.objects)
+        """Write the labels of a block as provisional numbers, its background too, and keep its objects."""
+        background = np.zeros(1, OBJECT)
+        background["key"] = _NO_KEY
+        found.labels[...] += np.uint32(self._count)
+        self._labels[core.slices] = found.labels
+        self._pieces += [background, found.objects]
+        self._count += 1 + len(found.objects)
         if self._count > np.iinfo(np.uint32).max:
             raise ValueError("more pieces of objects than 32-bit labels can number")
 
@@ -45,7 +46,6 @@ class Stitching:
         """Give the final numbers."""
         pieces = np.concatenate(self._pieces)
         self._pieces = []
-        pieces["key"][0] = _NO_KEY
         keys, ranks = np.unique(np.append(pieces["key"], _NO_KEY), return_inverse=True)
         ranks = ranks[:-1]
         objects = _join(pieces, ranks, len(keys))
@@ -56,14 +56,12 @@ class Stitching:
         is_present = is_kept & (objects["area"] > 0)
         numbers = np.where(is_present, np.cumsum(is_present), 0).astype(np.uint32)[ranks]
         for core in grid.cores():
-            self._labels[core.slices] = renumber(self._labels[core.slices], numbers)
+            self._labels[core.slices] = renumber(self._labels[core.slices], numbers, is_in_place=True)
 
     def _fill_holes(
         self, objects: NDArray[np.void], ranks: NDArray[np.intp], candidates: NDArray[np.intp], threshold: float
     ) -> None:
         """Fill the small components of what is not the object within its box, in the order of the objects."""
-        from scipy import ndimage  # slow to import, and needed where blocks have holes only
-
         pieces = np.zeros(len(objects), np.uint32)
         pieces[ranks[::-1]] = np.arange(len(ranks), dtype=np.uint32)[::-1]
         for rank in candidates:
@@ -71,10 +69,7 @@ class Stitching:
             box = (slice(one["y0"], one["y1"]), slice(one["x0"], one["x1"]))
             view = np.array(self._labels[box])
             held = ranks[view]
-            components, _ = ndimage.label(held != rank)
-            is_small = np.bincount(components.ravel()) < threshold
-            is_small[0] = False
-            is_filled = is_small[components]
+            is_filled = find_small_components(held != rank, threshold)
             if not is_filled.any():
                 continue
             lost, counts = np.unique(held[is_filled], return_counts=True)
