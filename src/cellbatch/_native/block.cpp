@@ -13,16 +13,16 @@ Shape shape_of(const int64_t* box) { return {box[1] - box[0], box[3] - box[2]}; 
 // The window's part of a map of the source, smoothed.
 Memory<float> cut_window(const float* map, const BlockPlace& place, Kernel kernel) {
     const Shape source = shape_of(place.source), window = shape_of(place.window);
-    Memory<float> smoothed;
-    if (kernel.radius >= 0) {
-        smoothed = allocate<float>(source.size());
-        smooth(map, source, kernel, 1, smoothed.get());
-        map = smoothed.get();
+    const bool is_smoothed = kernel.radius >= 0;
+    Memory<float> cut = allocate<float>(is_smoothed ? source.size() : window.size());
+    if (is_smoothed) {
+        smooth(map, source, kernel, 1, cut.get());
+        map = cut.get();
     }
+    // Where the smoothed map is cut in its own place, rows move towards its start.
     const float* first = map + (place.window[0] - place.source[0]) * source.width + place.window[2] - place.source[2];
-    Memory<float> cut = allocate<float>(window.size());
     for (int64_t y = 0; y < window.height; ++y)
-        std::memcpy(cut.get() + y * window.width, first + y * source.width, window.width * sizeof(float));
+        std::memmove(cut.get() + y * window.width, first + y * source.width, window.width * sizeof(float));
     return cut;
 }
 
@@ -89,7 +89,7 @@ class CoreSurvey {
             std::fill(own.begin(), own.end(), 0);
             rows_.measure(above.data(), own.data(), static_cast<int32_t>(core[1]), objects_);
         }
-        return compact(labels, (core[1] - core[0]) * width);
+        return result();
     }
 
    private:
@@ -106,19 +106,16 @@ class CoreSurvey {
         unsure_ += std::count(row.begin(), row.end(), markers_.outside);
     }
 
-    BlockResult compact(int32_t* labels, int64_t size) {
+    BlockResult result() const {
         BlockResult result;
         result.unsure = unsure_;
-        std::vector<int32_t> numbers(objects_.size(), 0);
+        const int32_t dx = static_cast<int32_t>(place_.core[2]);
+        result.objects.reserve(objects_.size());
         for (size_t label = 1; label < objects_.size(); ++label) {
             const Object& one = objects_[label];
-            if (!one.area && !one.quarters) continue;
-            const int32_t dx = static_cast<int32_t>(place_.core[2]);
             result.objects.push_back({markers_.keys[label], one.area, one.quarters, one.y0,
                                       one.area ? one.x0 + dx : INT32_MAX, one.y1, one.area ? one.x1 + dx : -1});
-            numbers[label] = static_cast<int32_t>(result.objects.size());
         }
-        look_up(numbers.data(), labels, size, labels);
         return result;
     }
 

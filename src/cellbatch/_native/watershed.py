@@ -104,7 +104,7 @@ class BlockLabels:
         1, 2, … in the order of `objects`.
     objects : structured ndarray of `OBJECT`
         Piece of an object: place of its marker's first pixel in the image (by which pieces are joined), area in px,
-        four times the Euler number and box in the image, all of the core alone.
+        four times the Euler number and box in the image, all of the core alone; area 0 where it has nothing of it.
     undecided_px : int
         Pixels that hang on exact ties.
     unsure_px : int

@@ -49,7 +49,7 @@ class Stitching:
         keys, ranks = np.unique(np.append(pieces["key"], _NO_KEY), return_inverse=True)
         ranks = ranks[:-1]
         objects = _join(pieces, ranks, len(keys))
-        is_kept = objects["area"] >= small_objects
+        is_kept = (objects["area"] >= small_objects) & (objects["area"] > 0)
         is_kept[0] = False
         if holes > 0:
             self._fill_holes(objects, ranks, np.flatnonzero(is_kept & (objects["quarters"] < 4)), holes)
