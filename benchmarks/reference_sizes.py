@@ -152,8 +152,8 @@ def run_ours(image: Path, outdir: Path, limit_gb: float) -> dict | None:
         "print(json.dumps({'wall': wall, 'cpu': used.ru_utime + used.ru_stime, 'before': 0,"
         "'peak': used.ru_maxrss * 1024, 'count': 0}))"
     )
-    command = [str(Path(sys.executable).with_name("cellbatch")), "segment", str(image), "--nuclear-channel", "0"]
-    command += ["--membrane-channel", "1", "--image-mpp", "0.5", "--outdir", str(outdir)]
+    command = [sys.executable, "-m", "cellbatch.commands.main", "segment", str(image)]
+    command += ["--nuclear-channel", "0", "--membrane-channel", "1", "--image-mpp", "0.5", "--outdir", str(outdir)]
     return run([sys.executable, "-c", code, *command], limit_gb)
 
 

@@ -11,6 +11,7 @@ from cellbatch.phases.failures import Failures
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
 from cellbatch.phases.samples import read_batch
 from cellbatch.phases.timing_files import write_timings
+from cellbatch.spec import LAYOUTS
 
 
 def main() -> None:
@@ -22,10 +23,12 @@ def main() -> None:
     parser.add_argument("--formats", default="", help="comma list of ome-zarr, geojson, geojson.gz, spatialdata")
     parser.add_argument("--qc_thresholds", type=Path)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0])
     parser.add_argument("--failed", type=Path, help="with --keep_going: where the samples that go wrong are listed")
     options = parser.parse_args()
     formats = [name for name in options.formats.split(",") if name]
-    table = TableOptions(options.table_format, options.columns, tuple(name for name in formats if name != "ome-zarr"))
+    of_cells = tuple(name for name in formats if name != "ome-zarr")
+    table = TableOptions(options.table_format, options.columns, of_cells, options.layout)
     zarr = options.zarr if "ome-zarr" in formats else None
     folders = (options.images, options.labels, options.cells, options.overlays)
     files = MeasuredFiles(*folders, table, zarr, options.qc_thresholds)

@@ -7,10 +7,11 @@ from pathlib import Path
 from cellbatch.cli import Parser, run
 from cellbatch.phases.crashes import outlive_crashes
 from cellbatch.phases.failures import Failures
-from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
+from cellbatch.phases.label_files import LabelFiles
+from cellbatch.phases.postprocess_labels import postprocess_labels
 from cellbatch.phases.samples import read_batch
 from cellbatch.phases.timing_files import write_timings
-from cellbatch.spec import COMPARTMENT_CHOICES
+from cellbatch.spec import COMPARTMENT_CHOICES, LAYOUTS
 
 THRESHOLDS = ["maxima_threshold_whole_cell", "maxima_threshold_nuclear", "interior_threshold", "interior_smooth"]
 SIZES = ["small_objects_threshold", "fill_holes_threshold", "radius"]
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--formats", default="ome-tiff", help="comma list; ome-tiff writes label files")
     parser.add_options(THRESHOLDS, float)
     parser.add_options(SIZES, int)
+    parser.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0])
     parser.add_argument("--failed", type=Path, help="with --keep_going: where the samples that go wrong are listed")
     options = parser.parse_args()
     failures = Failures("postprocess") if options.failed else None
@@ -32,7 +34,7 @@ def main() -> None:
         read_batch(options.batch),
         options.heads,
         options.model,
-        LabelFiles(options.outdir, options.handoff, is_tiff_wanted="ome-tiff" in options.formats.split(",")),
+        LabelFiles(options.outdir, options.handoff, "ome-tiff" in options.formats.split(","), options.layout),
         compartment=options.compartment,
         overrides={name: getattr(options, name) for name in THRESHOLDS + SIZES},
         processes=options.processes,

@@ -15,7 +15,7 @@ from cellbatch.phases.method_options import PREPROCESSING, WATERSHED
 from cellbatch.phases.samples import read_batch
 from cellbatch.phases.segment_batch import SegmentFiles, SegmentOptions, segment_batch
 from cellbatch.phases.timing_files import write_timings
-from cellbatch.spec import COMPARTMENT_CHOICES
+from cellbatch.spec import COMPARTMENT_CHOICES, LAYOUTS
 
 NUMBERS = ["percentile", "model_mpp", "maxima_threshold_whole_cell", "maxima_threshold_nuclear", "interior_threshold"]
 SIZES = ["clahe_kernel_size", "small_objects_threshold", "fill_holes_threshold", "radius"]
@@ -26,23 +26,23 @@ def main() -> None:
     folders = ["images", "labels", "cells", "overlays", "zarr"]
     parser.add_options(["batch", "model", *folders, "summary", "timings"], Path, required=True)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--tile_batch", type=int)
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
     parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
     parser.add_argument("--tensorrt_cache", default="")
     parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
     parser.add_options([*NUMBERS, "interior_smooth"], float)
-    parser.add_options(SIZES, int)
+    parser.add_options([*SIZES, "tile_batch"], int)
     parser.add_argument("--table_format", default="parquet")
     parser.add_argument("--columns", default="cellbatch")
     parser.add_argument("--formats", default="ome-tiff", help="comma list of the formats of the results")
     parser.add_argument("--qc_thresholds", type=Path)
+    parser.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0])
     parser.add_argument("--failed", type=Path, help="with --keep_going: where the samples that go wrong are listed")
     options = parser.parse_args()
     formats = options.formats.split(",")
-    of_cells = tuple(name for name in formats if name not in ("ome-tiff", "ome-zarr"))
-    table = TableOptions(options.table_format, options.columns, of_cells)
+    of_cells = tuple(name for name in formats if not name.startswith("ome-"))
+    table = TableOptions(options.table_format, options.columns, of_cells, options.layout)
     places = [getattr(options, name) for name in folders[:4]]
     measured = MeasuredFiles(*places, table, options.zarr if "ome-zarr" in formats else None, options.qc_thresholds)
     files = SegmentFiles(options.model, options.labels, measured, options.summary, Path(), "ome-tiff" in formats)

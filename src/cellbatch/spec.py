@@ -15,6 +15,8 @@ SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 # shorter batches do not repay the start of worker processes
 SAMPLES_WORTH_A_PROCESS = 16
 COMPARTMENT_CHOICES = ("both", "whole-cell", "nuclear")
+# results in files per sample, or in files per batch
+LAYOUTS = ("sample", "batch")
 
 
 class Window(NamedTuple):

@@ -14,11 +14,12 @@ from cellbatch.io.labels import read_labels
 from cellbatch.io.model_sources import describe_source
 from cellbatch.io.tables import read_table
 from cellbatch.phases.infer_tiles import infer_batch
+from cellbatch.phases.label_files import LabelFiles
 from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
 from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.plan_batches import check_parameters, plan_batches, write_plan
-from cellbatch.phases.postprocess_labels import LabelFiles, make_labels, postprocess_labels
+from cellbatch.phases.postprocess_labels import make_labels, postprocess_labels
 from cellbatch.phases.prepare_model import prepare_model
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.phases.samples import map_samples, read_batch

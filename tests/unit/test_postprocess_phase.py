@@ -16,9 +16,10 @@ from cellbatch.errors import InputError, NeedsMoreMemory
 from cellbatch.io.handoffs import HandoffReader, HandoffWriter
 from cellbatch.io.labels import read_labels
 from cellbatch.phases.failures import Failures
+from cellbatch.phases.label_files import LabelFiles
 from cellbatch.phases.loaded_model import HEAD_NAMES
 from cellbatch.phases.model_shelves import find_model
-from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
+from cellbatch.phases.postprocess_labels import postprocess_labels
 from cellbatch.phases.promised_memory import whole_image_px
 from cellbatch.postprocessing.blocks import BlockOptions
 from cellbatch.progress import Progress

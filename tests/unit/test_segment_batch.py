@@ -16,10 +16,11 @@ from cellbatch.io.model_sources import describe_source
 from cellbatch.phases.cell_tables import TableOptions
 from cellbatch.phases.failures import Failures
 from cellbatch.phases.infer_tiles import infer_batch
+from cellbatch.phases.label_files import LabelFiles
 from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
 from cellbatch.phases.model_shelves import find_model
-from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
+from cellbatch.phases.postprocess_labels import postprocess_labels
 from cellbatch.phases.prepare_model import prepare_model
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.phases.samples import Workers, stream_samples

@@ -10,7 +10,7 @@ process MEASURE_CELLS {
     val code
 
     output:
-    path 'cells/*.cells.*', optional: true, emit: cells
+    path 'cells/*', optional: true, emit: cells
     path 'qc/*', optional: true, emit: overlays
     path 'zarr/*.ome.zarr', emit: zarr, optional: true
     path 'shapes/*.geojson*', emit: shapes, optional: true
@@ -27,7 +27,7 @@ process MEASURE_CELLS {
     END_OF_RECORD
     measure_cells.py --batch batch.json --images images --labels '${labels}' --cells cells --overlays qc --zarr zarr \\
         --summary '${meta.id}.summary.parquet' --timings '${meta.id}.measure.timings.csv' \\
-        --qc_thresholds '${thresholds}' --processes ${task.cpus} ${task.ext.args ?: ''}
+        --qc_thresholds '${thresholds}' --processes ${task.cpus} ${meta.layout ? "--layout ${meta.layout}" : ''} ${task.ext.args ?: ''}
     """
 
     stub:

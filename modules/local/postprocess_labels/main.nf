@@ -10,7 +10,7 @@ process POSTPROCESS_LABELS {
     val code
 
     output:
-    path 'labels/*.ome.tif', emit: images, optional: true
+    path 'labels/*', emit: images, optional: true
     tuple val(meta), path("${meta.id}.labels.zip"), optional: true, emit: labels
     path "${meta.id}.postprocess.timings.csv", emit: timings
     path 'failed.jsonl', optional: true, emit: failed
@@ -26,7 +26,7 @@ process POSTPROCESS_LABELS {
     ${manifest}
     END_OF_MANIFEST
     postprocess_labels.py --batch batch.json --heads ${heads} --model model --outdir labels \\
-        --handoff '${meta.id}.labels.zip' --timings '${meta.id}.postprocess.timings.csv' --processes ${task.cpus} ${task.ext.args ?: ''}
+        --handoff '${meta.id}.labels.zip' --timings '${meta.id}.postprocess.timings.csv' --processes ${task.cpus} ${meta.layout ? "--layout ${meta.layout}" : ''} ${task.ext.args ?: ''}
     """
 
     stub:

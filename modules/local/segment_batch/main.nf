@@ -11,8 +11,8 @@ process SEGMENT_BATCH {
     val code
 
     output:
-    path 'labels/*.ome.tif', optional: true, emit: images
-    path 'cells/*.cells.*', optional: true, emit: cells
+    path 'labels/*', optional: true, emit: images
+    path 'cells/*', optional: true, emit: cells
     path 'qc/*', optional: true, emit: overlays
     path 'zarr/*.ome.zarr', optional: true, emit: zarr
     path 'shapes/*.geojson*', optional: true, emit: shapes
@@ -30,7 +30,7 @@ process SEGMENT_BATCH {
     END_OF_RECORD
     segment_batch.py --batch batch.json --images images --model '${model}' --labels labels --cells cells --overlays qc --zarr zarr \\
         --summary '${meta.id}.summary.parquet' --timings '${meta.id}.fused.timings.csv' \\
-        --qc_thresholds '${thresholds}' --processes ${task.cpus} ${task.ext.args ?: ''}
+        --qc_thresholds '${thresholds}' --processes ${task.cpus} ${meta.layout ? "--layout ${meta.layout}" : ''} ${task.ext.args ?: ''}
     """
 
     stub:

@@ -29,7 +29,7 @@ from cellbatch.measurement.outlines import outline_regions
 from cellbatch.measurement.regions import MeasuredImage, survey_labels
 from cellbatch.phases.samples import sample_file
 from cellbatch.phases.sources import SampleImage
-from cellbatch.spec import SampleSpec, Window
+from cellbatch.spec import LAYOUTS, SampleSpec, Window
 
 # the compartment of which each object is a row, the first that was segmented
 MEASURED_FIRST = ("whole_cell", "nuclear")
@@ -53,11 +53,13 @@ class TableOptions:
     table_format : one of ``TABLE_FORMATS``
     columns : dialect of the columns
     formats : of ``SHAPE_FORMATS`` and ``SPATIALDATA``, written besides the table
+    layout : of ``LAYOUTS``; ``batch`` joins the files of all samples when they are written
     """
 
     table_format: str = "parquet"
     columns: str = CELLBATCH
     formats: tuple[str, ...] = ()
+    layout: str = LAYOUTS[0]
 
     def __post_init__(self) -> None:
         """Refuse what does not exist.

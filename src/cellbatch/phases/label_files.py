@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from cellbatch.errors import InputError
 from cellbatch.io.handoffs import HandoffReader
 from cellbatch.io.label_zarr import ZarrImage, write_label_zarr
+from cellbatch.phases.batch_files import BATCH, SAMPLE, join_labels
 from cellbatch.phases.handoff_files import open_handoff
 from cellbatch.phases.sources import SampleImage
 from cellbatch.spec import SampleSpec, Window
@@ -17,6 +19,24 @@ from cellbatch.spec import SampleSpec, Window
 LABEL_NAMES = ("whole_cell", "nuclear", "nuclear_matched")
 # whole numbers that a recipe of one channel passes on unchanged as float32
 EXACT_DTYPES = ("uint8", "int8", "uint16", "int16")
+
+
+@dataclass(frozen=True)
+class LabelFiles:
+    """Where labels go: ``folder`` gets ``<sample>.<compartment>.ome.tif`` if wanted, ``handoff`` is always written.
+
+    With ``layout`` ``batch`` the former end in ``<batch>.zip``.
+    """
+
+    folder: Path
+    handoff: Path
+    is_tiff_wanted: bool = True
+    layout: str = SAMPLE
+
+    def join(self, batch: str) -> None:
+        """Give the label images of a batch one file, where that layout is asked for."""
+        if self.layout == BATCH:
+            join_labels(self.folder, batch)
 
 
 class HandoffLabels:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cellbatch.io.tables import write_table
+from cellbatch.phases.batch_files import BATCH, join_pictures, join_shapes, join_tables
 from cellbatch.phases.cell_tables import CellFolders, TableOptions, write_cells
 from cellbatch.phases.failures import Failures, leave_out
 from cellbatch.phases.handoff_files import open_handoff
@@ -57,6 +58,13 @@ class MeasuredFiles:
         """All folders that results may go to."""
         return tuple(path for path in (self.cells, self.overlays, self.zarr, self.shapes, self.spatialdata) if path)
 
+    def join(self, summary: Path, batch: str) -> None:
+        """Give the results of a batch one file of each kind, where that layout is asked for."""
+        if self.table.layout == BATCH:
+            join_tables(self.cells, batch)
+            join_shapes(self.shapes, batch)
+            join_pictures(self.overlays, summary, batch)
+
     def make_folders(self) -> None:
         """Make those that are needed."""
         self.overlays.mkdir(parents=True, exist_ok=True)
@@ -99,6 +107,7 @@ def measure_batch(
         timings.add(sample.sample, "measure", seconds, pixels=sample.shape[0] * sample.shape[1])
     leave_out(failures, batch, None, *files.folders())
     lines.write(summary)
+    files.join(summary, batch.batch)
     return timings
 
 

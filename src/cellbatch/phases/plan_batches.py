@@ -14,6 +14,7 @@ from cellbatch.inference.engine import ENGINES
 from cellbatch.io.atomic import write_text
 from cellbatch.io.model_sources import ModelSource
 from cellbatch.io.parameters import read_parameters
+from cellbatch.phases.batch_files import BATCH, SAMPLE, choose_layout
 from cellbatch.phases.check_samples import CheckedRow, StagedFile
 from cellbatch.phases.check_samplesheet import check_samplesheet
 from cellbatch.phases.loaded_model import check_compartment, make_grid
@@ -110,6 +111,9 @@ def plan_batches(
         shard_pixels=AUTO_SHARD_PIXELS if size in (None, AUTO) else int(size),
         is_guarded=keep_going,
         fused_cores=setting.fleet.stations[FUSED].vcpus,
+        layout=choose_layout(
+            parameters.get("results_layout"), len(planned), parameters.get("table_format") or "parquet"
+        ),
     )
     batches = [_describe([planned[i] for i in cut], sheet.files, directives) for cut in cuts]
     # the longest tasks start first, so that the last ones to end are short
@@ -121,6 +125,7 @@ def plan_batches(
         "samples": len(planned),
         "batches": len(batches),
         "batch_pixels": batch_pixels,
+        "results_layout": directives.layout,
         "shards": sum(batch["meta"]["shards"] for batch in batches),
         "image_pixels": sum(p.sample.shape[0] * p.sample.shape[1] for p in planned),
         "model_pixels": sum(p.model_pixels for p in planned),
@@ -218,6 +223,7 @@ class Directives:
     shard_pixels : px of an image per task of inference; a fused task does all of an image
     is_guarded : each sample is worked on in a process that may die alone
     fused_cores : of a fused task
+    layout : of the results, of ``LAYOUTS``
     """
 
     phases: str
@@ -225,6 +231,7 @@ class Directives:
     shard_pixels: int
     is_guarded: bool
     fused_cores: int = PROCESSES
+    layout: str = SAMPLE
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -272,6 +279,7 @@ def _describe(
             "memory": directives.project_memory(samples, pixels),
             "shards": count_shards(pixels, shard_pixels),
             "shard_pixels": shard_pixels,
+            **({"layout": BATCH} if directives.layout == BATCH else {}),
         },
         "rows": rows,
         "record": BatchRecord(Batch(identifier, samples), measured=False),

@@ -19,6 +19,7 @@ from cellbatch.io.labels import write_labels
 from cellbatch.io.models import read_manifest
 from cellbatch.phases.failures import Failures, leave_out, remove_empty
 from cellbatch.phases.handoff_files import open_heads, open_shard
+from cellbatch.phases.label_files import LabelFiles
 from cellbatch.phases.loaded_model import HEAD_NAMES
 from cellbatch.phases.promised_memory import tie_error, whole_image_px
 from cellbatch.phases.samples import map_here, map_samples, sample_file
@@ -41,15 +42,6 @@ UNCERTIFIED = "uncertified_blocks"
 # in memory a small image takes three quarters of the time; block by block a large one takes a bounded memory
 IN_MEMORY_PX = 1 << 22
 WRITTEN_PX = 1024
-
-
-@dataclass(frozen=True)
-class LabelFiles:
-    """Where labels go: ``folder`` gets ``<sample>.<compartment>.ome.tif`` if wanted, ``handoff`` is always written."""
-
-    folder: Path
-    handoff: Path
-    is_tiff_wanted: bool = True
 
 
 @dataclass
@@ -178,6 +170,7 @@ def postprocess_labels(
         deque(map_here(partial(work.label_large, handoff=handoff, timings=timings), large, failures), maxlen=0)
         leave_out(failures, batch, handoff, output.folder)
     remove_empty(output.handoff, handoff)
+    output.join(batch.batch)
     logger.info("wrote the labels of %d images", len(batch.samples))
     return timings
 

@@ -16,6 +16,7 @@ import pandas as pd
 from cellbatch.io.atomic import write_text
 from cellbatch.io.models import read_manifest
 from cellbatch.io.tables import read_table, write_table
+from cellbatch.phases.batch_files import BATCH
 from cellbatch.phases.failures import read_failures
 from cellbatch.phases.rerun_samplesheet import find_undelivered, write_rerun
 from cellbatch.reporting.multiqc import write_report
@@ -69,7 +70,7 @@ def report_run(files: ReportFiles, launch: Mapping[str, Any], outdir: Path) -> N
         failed=tuple(asdict(failure) for failure in undelivered),
         timings=timings,
         thumbnails=_thumbnails(tables, summary),
-        overlays={sample: f"../qc/{sample}.overlay.png" for sample in summary["sample"]},
+        overlays={sample: f"../qc/{sample}.overlay.png" for sample in _pictured(plan, summary)},
         model=_model_facts(manifest),
         parameters={name: value for name, value in launch["parameters"].items() if value is not None},
         versions=versions,
@@ -81,6 +82,12 @@ def report_run(files: ReportFiles, launch: Mapping[str, Any], outdir: Path) -> N
     write_text(outdir / "software_versions.yml", _yaml(versions))
     write_report(build_sections(facts), files.config, outdir / "multiqc_report.html")
     logger.info("reported %d samples", len(summary))
+
+
+def _pictured(plan: Mapping[str, Any], summary: pd.DataFrame) -> pd.Series:
+    """Find the samples of which pictures are kept: in files per batch not those that passed."""
+    is_kept = summary["verdict"] != "pass" if plan.get("results_layout") == BATCH else summary["verdict"].notna()
+    return summary.loc[is_kept, "sample"]
 
 
 def _thumbnails(tables: list[pd.DataFrame], summary: pd.DataFrame) -> dict[str, bytes]:

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from cellbatch.io.handoffs import HandoffReader, HandoffWriter
+from cellbatch.phases.batch_files import BATCH, join_labels
 from cellbatch.phases.failures import Failures, leave_out
 from cellbatch.phases.handoff_files import forget_files
 from cellbatch.phases.infer_tiles import InferredPart, infer_sample, load_model
+from cellbatch.phases.label_files import LabelFiles
 from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel
 from cellbatch.phases.machine import describe_machine
 from cellbatch.phases.measure_cells import MeasuredFiles, SummaryLines, measure_sample
 from cellbatch.phases.pixels import PixelReader
-from cellbatch.phases.postprocess_labels import LabelFiles, postprocess_labels
+from cellbatch.phases.postprocess_labels import postprocess_labels
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.phases.samples import Workers, map_here, stream_samples
 from cellbatch.planning.rates import FUSED
@@ -105,6 +107,9 @@ def segment_batch(
     timings.add("", OVERLAPPED, max(clock() - setup_s, 0.0), peak_mb=stream.peak_mb())
     if len(lines):
         lines.write(files.summary)
+        files.measured.join(files.summary, batch.batch)
+    if files.measured.table.layout == BATCH:
+        join_labels(files.labels, batch.batch)
     return timings
 
 

@@ -23,14 +23,17 @@ _CITED = (
 )
 
 
-def section_of_opening(sample: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def section_of_opening(sample: str, parameters: Mapping[str, Any], batch: str = "") -> dict[str, Any]:
     """Say how the results of a sample are opened elsewhere.
 
     Parameters
     ----------
     sample : any of the run, for the examples
     parameters : ``formats``, ``table_format`` and ``compartment`` decide what there is
+    batch : of the sample, where results are in files per batch; empty where they are in files per sample
     """
+    if batch:
+        return _section_of_batch(sample, parameters, batch)
     formats = str(parameters.get("formats") or "ome-tiff").split(",")
     compartment = "nuclear" if parameters.get("compartment") == "nuclear" else "whole_cell"
     table_format = str(parameters.get("table_format") or "parquet")
@@ -65,6 +68,34 @@ def section_of_opening(sample: str, parameters: Mapping[str, Any]) -> dict[str, 
     rows = "".join(f"<tr><th>{name}</th><td>{how}</td></tr>" for name, how in steps)
     html = f'<table class="table table-sm cellbatch-facts"><tbody>{rows}</tbody></table>'
     note = f"Paths count from the results folder; <code>{escape(sample)}</code> stands for any sample."
+    return make_section("open", "Open your results", note, "html", html)
+
+
+def _section_of_batch(sample: str, parameters: Mapping[str, Any], batch: str) -> dict[str, Any]:
+    """Say how a sample is taken out of the files of its batch."""
+    formats = str(parameters.get("formats") or "ome-tiff").split(",")
+    compartment = "nuclear" if parameters.get("compartment") == "nuclear" else "whole_cell"
+    table_format = str(parameters.get("table_format") or "parquet")
+    lines = ("import pandas", f'cells = pandas.read_{table_format}("cells/{batch}.{table_format}")')
+    steps = [("tables", _code("\n".join((*lines, f'cells = cells[cells["sample"] == "{sample}"]'))))]
+    if "ome-tiff" in formats:
+        name = f"{sample}.{compartment}.ome.tif"
+        lines = (
+            "import tifffile, zipfile",
+            f'with zipfile.ZipFile("labels/{batch}.zip").open("{name}") as file:',
+            "    labels = tifffile.imread(file)",
+        )
+        steps.insert(0, ("labels", _code("\n".join(lines))))
+    if any(name.startswith("geojson") for name in formats):
+        shapes = f"shapes/{escape(batch)}.geojson.gz"
+        steps.append(("outlines", f"<p><code>{shapes}</code>; every object has the property <code>sample</code>.</p>"))
+    steps.append(("a spreadsheet", "<p>Open <code>qc/summary.csv</code>: a row per sample, with its batch.</p>"))
+    rows = "".join(f"<tr><th>{name}</th><td>{how}</td></tr>" for name, how in steps)
+    html = f'<table class="table table-sm cellbatch-facts"><tbody>{rows}</tbody></table>'
+    note = (
+        f"Paths count from the results folder; <code>{escape(sample)}</code> and its batch "
+        f"<code>{escape(batch)}</code> stand for any sample. Pictures are kept of samples that were warned of or failed."
+    )
     return make_section("open", "Open your results", note, "html", html)
 
 

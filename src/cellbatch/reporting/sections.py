@@ -138,7 +138,7 @@ def build_sections(facts: RunFacts) -> dict[str, str]:
         plot_time(facts.timings),
         section_of_memory(plan, facts.timings),
         section_of_plan(plan, facts.timings),
-        section_of_opening(facts.summary["sample"].iloc[0], known) if len(facts.summary) else None,
+        _opening(facts, known) if len(facts.summary) else None,
         list_facts(
             "model", "Model", "The network that found the cells; its licence applies to the results.", facts.model
         ),
@@ -150,6 +150,13 @@ def build_sections(facts: RunFacts) -> dict[str, str]:
         # JSON is YAML: MultiQC takes this file for its own section on software versions.
         files["cellbatch_mqc_versions.yml"] = write_json(facts.versions)
     return files
+
+
+def _opening(facts: RunFacts, known: Mapping[str, Any]) -> dict[str, Any]:
+    """How to open the results, with the first sample as the example."""
+    first = facts.summary.iloc[0]
+    is_joined = facts.plan.get("results_layout") == "batch"
+    return section_of_opening(first["sample"], known, first["batch"] if is_joined else "")
 
 
 def _glance(facts: RunFacts) -> dict[str, Any]:

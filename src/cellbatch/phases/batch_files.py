@@ -1,0 +1,172 @@
+"""Results of a batch in one file of each kind instead of one per sample: a million samples are not a million files."""
+
+import csv
+import gzip
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, cast
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from cellbatch.errors import ConfigError
+from cellbatch.io.atomic import atomic_path
+from cellbatch.io.tables import TABLE_SUFFIXES, read_table, write_table
+from cellbatch.reporting.summary import THUMBNAIL
+from cellbatch.spec import LAYOUTS
+
+SAMPLE, BATCH = LAYOUTS
+# from here on files per batch are what is written unless something else is asked for
+MANY_SAMPLES = 10_000
+TABLE, LABELS = ".cells", ".ome.tif"
+PICTURES = ("overlay.png", "thumbnail.jpg", "crop1.png", "crop2.png", "crop3.png")
+_PROPERTIES = b'"properties":{'
+
+
+def choose_layout(wanted: str | None, samples: int, table_format: str) -> str:
+    """Choose between files per sample and per batch.
+
+    Parameters
+    ----------
+    wanted : ``--results_layout``, None where nobody says
+    samples : of the run
+    table_format : ``anndata`` is a file per sample in either layout of the others, so it keeps the layout ``sample``
+
+    Raises
+    ------
+    ConfigError
+        For another word, or ``batch`` with ``anndata``.
+
+    Examples
+    --------
+    >>> choose_layout(None, 10_001, "parquet"), choose_layout(None, 10_000, "parquet")
+    ('batch', 'sample')
+    """
+    if wanted not in (None, *LAYOUTS):
+        raise ConfigError(f"--results_layout {wanted}: unknown; known: {', '.join(LAYOUTS)}")
+    is_table = table_format in TABLE_SUFFIXES
+    if wanted == BATCH and not is_table:
+        raise ConfigError(
+            f"--results_layout batch joins the tables of samples, which --table_format {table_format} does not allow; "
+            f"use --table_format {' or '.join(TABLE_SUFFIXES)}, or --results_layout sample"
+        )
+    return wanted or (BATCH if samples > MANY_SAMPLES and is_table else SAMPLE)
+
+
+def join_labels(folder: Path, batch: str) -> None:
+    """Move the label images of a folder into ``<batch>.zip``, stored as they are and in the order of their names."""
+    files = sorted(folder.glob(f"*{LABELS}"))
+    if not files:
+        return
+    with atomic_path(folder / f"{batch}.zip") as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for file in files:
+            # without a date, so that equal labels give equal archives
+            entry = zipfile.ZipInfo(file.name)
+            entry.file_size = file.stat().st_size
+            with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+                while part := source.read(1 << 20):
+                    target.write(part)
+    _remove(files)
+
+
+def join_tables(folder: Path, batch: str) -> None:
+    """Join the cells tables of a folder to ``<batch>.parquet`` or ``<batch>.csv``, sample after sample.
+
+    Columns that only some samples have are empty in the others; a column ``sample`` stands first where there was none.
+    """
+    for suffix in TABLE_SUFFIXES.values():
+        files = sorted(folder.glob(f"*{TABLE}{suffix}"))
+        if files and suffix == TABLE_SUFFIXES["csv"]:
+            _join_csv(files, folder / f"{batch}{suffix}")
+        elif files:
+            _join_parquet(files, folder / f"{batch}{suffix}")
+        _remove(files)
+
+
+def join_shapes(folder: Path, batch: str) -> None:
+    """Join the GeoJSON files of a folder to ``<batch>.geojson.gz``; every object has the property ``sample``."""
+    files = sorted([*folder.glob("*.geojson"), *folder.glob("*.geojson.gz")])
+    if not files:
+        return
+    with atomic_path(folder / f"{batch}.geojson.gz") as temporary, temporary.open("wb") as raw:
+        # neither name nor date, so that equal shapes give equal files
+        with cast(IO[bytes], gzip.GzipFile("", "wb", 6, raw, mtime=0)) as target:
+            target.write(b'{"type":"FeatureCollection","features":[')
+            for count, feature in enumerate(feature for file in files for feature in _features(file)):
+                target.write((b",\n" if count else b"\n") + feature)
+            target.write(b"\n]}\n")
+    _remove(files)
+
+
+def join_pictures(folder: Path, summary: Path, batch: str) -> None:
+    """Keep the pictures of samples that are warned of or failed, and write the summary of all as ``<batch>.csv``."""
+    rows = read_table(summary)
+    for sample in rows.loc[rows["verdict"] == "pass", "sample"]:
+        _remove([file for name in PICTURES if (file := folder / f"{sample}.{name}").exists()])
+    write_table(rows.drop(columns=THUMBNAIL), folder / f"{batch}.csv", "csv")
+
+
+def _join_csv(files: Sequence[Path], path: Path) -> None:
+    """Join CSV files cell by cell, as the text that they hold."""
+    columns: dict[str, None] = {}
+    for file in files:
+        with file.open(encoding="utf-8", newline="") as stream:
+            columns |= dict.fromkeys(next(csv.reader(stream)))
+    names = _with_sample(list(columns))
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as target:
+        writer = csv.DictWriter(target, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        for file in files:
+            with file.open(encoding="utf-8", newline="") as stream:
+                for row in csv.DictReader(stream):
+                    writer.writerow(row if len(names) == len(columns) else row | {SAMPLE: _sample_of(file)})
+
+
+def _join_parquet(files: Sequence[Path], path: Path) -> None:
+    """Join Parquet files, one table in memory at a time."""
+    schemas = [parquet.read_schema(file).remove_metadata() for file in files]
+    schema = pa.unify_schemas(schemas, promote_options="permissive")
+    if len(_with_sample(schema.names)) > len(schema.names):
+        schema = schema.insert(0, pa.field(SAMPLE, pa.string()))
+    with (
+        atomic_path(path) as temporary,
+        parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for file in files:
+            table = parquet.read_table(file)
+            columns = [
+                table[field.name].cast(field.type)
+                if field.name in table.schema.names
+                else pa.array([_sample_of(file) if field.name == SAMPLE else None] * len(table), field.type)
+                for field in schema
+            ]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _with_sample(names: list[str]) -> list[str]:
+    """Put ``sample`` in front of columns that lack it, as those in the words of other tools do."""
+    return names if SAMPLE in names else [SAMPLE, *names]
+
+
+def _sample_of(file: Path) -> str:
+    """Sample of a result, from its name."""
+    return file.name.rpartition(TABLE)[0]
+
+
+def _features(file: Path) -> Iterator[bytes]:
+    """Objects of a file of ``ShapeWriter``, which writes each on a line of its own."""
+    name = json.dumps(file.name.removesuffix(".gz").removesuffix(".geojson"), ensure_ascii=False)
+    marked = _PROPERTIES + f'"sample":{name},'.encode()
+    opened = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
+    with cast(IO[bytes], opened) as lines:
+        for line in lines:
+            if line.startswith(b'{"type":"Feature",'):
+                yield line.rstrip(b",\n").replace(_PROPERTIES, marked, 1)
+
+
+def _remove(files: Sequence[Path]) -> None:
+    """Remove what has gone into the file of the batch."""
+    for file in files:
+        file.unlink()
