@@ -94,7 +94,7 @@ def _section_of_batch(sample: str, parameters: Mapping[str, Any], batch: str) ->
     html = f'<table class="table table-sm cellbatch-facts"><tbody>{rows}</tbody></table>'
     note = (
         f"Paths count from the results folder; <code>{escape(sample)}</code> and its batch "
-        f"<code>{escape(batch)}</code> stand for any sample. Pictures are kept of samples that were warned of or failed."
+        f"<code>{escape(batch)}</code> stand for any sample. Pictures are kept of samples that did not pass."
     )
     return make_section("open", "Open your results", note, "html", html)
 
