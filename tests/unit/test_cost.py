@@ -9,7 +9,7 @@ import pytest
 from cellbatch.errors import InputError
 from cellbatch.phases.cost_run import cost_run
 from cellbatch.reporting.cost import build_cost, read_attempts
-from cellbatch.reporting.paid import place_of_paid
+from cellbatch.reporting.paid import fill_paid, place_of_paid
 
 HEADER = "task_id hash native_id process tag name status exit attempt submit start complete realtime cpus memory"
 # queue 100 s, image and staging 60 s, work 200 s; a preempted attempt of 90 s; a death for memory of 50 s
@@ -123,6 +123,10 @@ def test_a_local_run_costs_nothing_and_has_no_gpu_hours():
     assert _measured(table, "cost") == 0
     assert _measured(table, "GPU time") == 0
     assert table["planned"].isna().all()
+    page = fill_paid(place_of_paid("glance") + place_of_paid("plan"), table)
+    assert "this machine has no price" in page
+    assert "total runtime" in page
+    assert "$" not in page
 
 
 def test_the_command_writes_the_table_and_names_what_is_missing(tmp_path):

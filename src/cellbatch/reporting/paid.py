@@ -27,10 +27,11 @@ def fill_paid(page: str, cost: pd.DataFrame) -> str:
     cost : as ``build_cost`` returns it
     """
     run = cost[cost["scope"] == "run"]
+    is_priced = bool(run.loc[run["unit"] == "USD", "measured"].fillna(0).any())
     rows = [
         (row["quantity"], _say(row["planned"], row["unit"]), _say(row["measured"], row["unit"]))
         for row in run.to_dict("records")
-        if pd.notna(row["measured"])
+        if pd.notna(row["measured"]) and (is_priced or row["unit"] != "USD")
     ]
     texts = {"plan": "<h4>Planned and measured</h4>" + render_table(("", "planned", "measured"), rows)}
     measured, planned = (run.set_index("quantity")[name].to_dict() for name in ("measured", "planned"))
