@@ -157,8 +157,8 @@ class ImageHeader:
     dtype : NumPy name of the stored type
     channel_names : one per channel, empty strings where the file names none
     image_mpp : µm per px, ``None`` where the file does not say
-    format : ``ome-tiff``, ``qptiff``, ``tiff``, ``ome-zarr-0.4``, ``ome-zarr-0.5``, ``npy``, ``npz``, ``png``
-        or ``jpeg``
+    format : ``ome-tiff``, ``qptiff``, ``tiff``, ``ome-zarr-0.4``, ``ome-zarr-0.5``, ``npy``, ``npz``, ``png``,
+        ``jpeg``, ``czi``, ``lif`` or ``nd2``
     forced_bytes : memory that the format forces on whoever reads a part of it: its largest compressed piece, before
         and after decoding, where that is more than a few tiles (a compressed file in one strip, a picture); else 0
     is_colour : whether the channels are the colours of one picture

@@ -74,6 +74,7 @@ def _read(reader: ImageReader) -> np.ndarray | None:
     assert len(reader.header.channel_names) == count
     mpp = reader.header.image_mpp
     assert mpp is None or 0.01 <= mpp <= 100
+    reader.missing_chunks(count - 1)
     if count * height * width > LARGEST_PX:
         reader.read(count - 1, Window(0, min(64, height), 0, min(64, width)))
         return None

@@ -436,7 +436,7 @@ def test_pictures_of_a_size_that_bombs_have(tmp_path: Path, monkeypatch: pytest.
         ("a.npy", b"text", "cannot be read"),
         ("a.npz", b"PK text", "cannot be read"),
         ("a.png", b"text", "cannot be read"),
-        ("a.czi", b"text", "files of type '.czi' are not read"),
+        ("a.oir", b"text", "files of type '.oir' are not read"),
         ("a", b"text", "files of type 'unknown' are not read"),
     ],
 )

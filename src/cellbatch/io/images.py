@@ -12,6 +12,7 @@ from cellbatch.io.ome_zarr import is_ome_zarr, open_ome_zarr
 from cellbatch.io.pictures import open_picture
 from cellbatch.io.reader import ImageReader, ReadOptions
 from cellbatch.io.tiff import open_tiff
+from cellbatch.io.vendor_files import PLUGINS, open_vendor_file
 from cellbatch.spec import ImageHeader
 
 __all__ = ["SUFFIXES", "ImageReader", "ReadOptions", "is_ome_zarr", "is_supported", "open_image", "read_header"]
@@ -33,6 +34,7 @@ SUFFIXES: dict[str, Opener] = {
     ".png": open_picture,
     ".jpg": open_picture,
     ".jpeg": open_picture,
+    **dict.fromkeys(PLUGINS, open_vendor_file),
 }
 
 

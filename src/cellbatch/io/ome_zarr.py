@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellbatch.errors import InputError
-from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, isotropic_mpp
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, isotropic_mpp, let_pass
 from cellbatch.io.stacks import Stack, choose_stack, project
 from cellbatch.io.tiff_metadata import plausible_mpp, stated_um
-from cellbatch.io.zarr_chunks import absent_chunks, check_shards, chunk_memory, count_chunks
+from cellbatch.io.zarr_chunks import ChunkProofs, absent_chunks, check_plausible, chunk_memory, count_chunks
 from cellbatch.spec import ImageHeader, Window
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class OmeZarrReader(BaseReader):
         self._arrays = [_open_array(folder) for folder in folders]
         self._axes = axes
         self._stack = stack
-        self._proved: set[Path] = set()
+        self._proofs = [ChunkProofs(*one, axes) for one in zip(folders, self._arrays, strict=True)]
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
@@ -59,6 +59,7 @@ class OmeZarrReader(BaseReader):
         """
         array = self._arrays[0]
         try:
+            check_plausible(self._folders[0], array, self._axes)
             absent = [
                 (plane, window)
                 for plane in self._stack.planes
@@ -107,11 +108,12 @@ class OmeZarrReader(BaseReader):
         places: dict[str, int | slice] = {**place, "y": rows, "x": columns}
         index = tuple(places[axis] for axis in self._axes)
         try:
-            check_shards(self._folders[level], self._arrays[level], self._axes, (place, window), self._proved)
+            self._proofs[level].check(place, window)
             pixels = np.asarray(self._arrays[level][index])
         except MemoryError:
             raise
         except Exception as error:
+            let_pass(self._name, error)
             raise InputError(
                 f"{self._name}: cannot read rows {window.y0} to {window.y1}, columns {window.x0} to {window.x1} of "
                 f"channel {channel} ({error}); a chunk is damaged: copy or write it again"
