@@ -1,7 +1,7 @@
 #!/usr/bin/env nextflow
 // cellbatch: DeepCell segmentation, from a samplesheet to labels, tables and a report
 
-include { codeOf; entriesOf; finishRun; launchRecord; modelFiles; remarksOf; samplesheetOf; shownOf; stageRows; thresholdsOf } from './subworkflows/local/launch/main'
+include { codeOf; entriesOf; finishRun; hideSecrets; launchRecord; modelFiles; remarksOf; samplesheetOf; sheetWithoutSecrets; shownOf; stageRows; thresholdsOf } from './subworkflows/local/launch/main'
 include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
 include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
 include { PREVIEW_IMAGES     } from './modules/local/preview_images/main'
@@ -12,6 +12,7 @@ include { CHECK_RUN          } from './modules/local/check_run/main'
 
 workflow {
     main:
+    hideSecrets(nextflow.Global.session.workflowMetadata)
     def samplesheet = samplesheetOf(params.input)
     def rows = stageRows(samplesheet)
     def model = modelFiles(projectDir, params.model)
@@ -21,7 +22,7 @@ workflow {
     def staged = rows.collectMany { row -> row.files.findAll { cell -> cell.state == 'staged' }.collect { cell -> cell.file } }
 
     PLAN_BATCHES(
-        samplesheet,
+        sheetWithoutSecrets(samplesheet, workflow.workDir),
         staged,
         model,
         schema,
@@ -65,7 +66,7 @@ workflow {
     ch_prepared = PREPARE_MODEL.out.model.first()
     ch_manifest = PREPARE_MODEL.out.manifest.map { manifest -> manifest.text.trim() }.first()
 
-    PREVIEW_IMAGES(ch_images.filter { _batch -> is_preview }, ch_prepared, schema, codeOf(projectDir, 'preview_images'), groovy.json.JsonOutput.toJson(params))
+    PREVIEW_IMAGES(ch_images.filter { _batch -> is_preview }, ch_prepared, schema, codeOf(projectDir, 'preview_images'), groovy.json.JsonOutput.toJson(shownOf(params)))
     def thresholds = thresholdsOf(projectDir, params.qc_thresholds)
     SEGMENT_SPLIT(ch_ways.split, ch_prepared, ch_manifest, thresholds)
     SEGMENT_FUSED(ch_ways.fused, ch_prepared, thresholds)

@@ -47,16 +47,23 @@ def make_faults(folder: Path) -> None:
 
 
 def make_names(folder: Path) -> None:
-    """File names that shells and globs would take apart, a BOM, CRLF, a quoted recipe and an extra column."""
-    names = ["[a] *.ome.tif", "it's $(touch pwned) `id`.ome.tif", 'Ω é " &.ome.tif']
+    """File names that shells and globs would take apart, one of 200 characters; a BOM, CRLF, quotes, a column more.
+
+    One image is asked for by a signed address of a server on this machine, whose port is not known yet.
+    """
+    names = ["[a] *.ome.tif", "it's $(touch pwned) `id`.ome.tif", 'Ω é " &.ome.tif', "n" * 192 + ".ome.tif"]
     rows = ["patient,sample,image,nuclear_channel,membrane_channel,pixel_size"]
     for i, name in enumerate(names):
         write_image(folder / name, i, **MPP)
         quoted = name.replace('"', '""')
         patient = f"p{i}" if i else ""
-        rows.append(f'{patient},odd_{i},"{quoted}",DAPI,"max(DAPI,CD45)"')
-    sheet = "\ufeff" + "\r\n".join(rows) + "\r\n"
-    (folder / "my sheet.csv").write_bytes(sheet.encode())
+        sample = f"odd_{i}" if i < 3 else "s" * 128
+        rows.append(f'{patient},{sample},"{quoted}",DAPI,"max(DAPI,CD45)"')
+    text = "\r\n".join(rows) + "\r\n"
+    (folder / "local [sheet].csv").write_bytes(text.encode())
+    write_image(folder / "far.ome.tif", 9, **MPP)
+    text += "p9,far,http://me:pa55word@127.0.0.1:{port}/far.ome.tif?X-Sig=S1GNED&to=ken,DAPI,CD45\r\n"
+    (folder / "my sheet.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
 
 
 def make_empty(folder: Path) -> None:

@@ -6,6 +6,7 @@ python tests/pipeline/preempted.py SEED MOMENTS      that many kills of all thre
 Results must have the bytes of an undisturbed run, and what a living Nextflow saw finished must not be repeated.
 """
 
+import contextlib
 import csv
 import hashlib
 import os
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from traces import check
@@ -23,6 +25,10 @@ from traces import check
 PHASES = ("preprocess_images.py", "infer_tiles.py", "postprocess_labels.py", "measure_cells.py")
 RETRIED = {*range(50001, 50007), 75, 104, 137, 143}
 RUNS = 6
+KINDS = ("task", "worker", "nextflow")
+# kills between a start and the next; fewer than the attempts that a task has
+PER_LEG = 3
+LONGEST_S = 30
 
 
 def hashes(results: Path) -> dict[str, str]:
@@ -65,29 +71,46 @@ def find_engine(process: subprocess.Popen[bytes]) -> list[int]:
 
 
 def shoot(leg: int, moments: int, chance: random.Random) -> tuple[int, dict[str, int], tuple[float, float]]:
-    """Resume a run and kill at random, Nextflow last; returns exit code, kills by kind, and when it began and ended."""
+    """Resume a run and kill at random until Nextflow is hit; returns exit code, kills by kind, begin and end."""
     work = Path("shot_work").resolve()
     command = ["nextflow", "run", "main.nf", "--input", "many/samplesheet.csv", "-ansi-log", "false"]
     command += ["-work-dir", str(work), "--outdir", "shot", *(["-resume"] if leg else [])]
-    began, killed = time.time(), dict.fromkeys(("task", "worker", "nextflow"), 0)
+    began, killed = time.time(), dict.fromkeys(KINDS, 0)
     with Path("shot.log").open("a", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
-        deadline = began + chance.uniform(3, 25)
+        find = {"task": find_tasks, "worker": find_workers, "nextflow": lambda _: find_engine(process)}
         while process.poll() is None:
-            time.sleep(chance.uniform(0.05, 0.4))
-            kind = "nextflow" if time.time() > deadline else chance.choice(("task", "worker"))
-            found = {"task": find_tasks, "worker": find_workers}.get(kind, lambda _: find_engine(process))(work)
-            if (
-                sum(killed.values()) < min(moments, 3)
-                and found
-                and chance.random() < (1 if kind == "nextflow" else 0.3)
-            ):
-                try:
-                    os.kill(chance.choice(found), signal.SIGKILL)
-                    killed[kind] += 1
-                except ProcessLookupError:
-                    continue
+            if sum(killed.values()) >= min(moments, PER_LEG):
+                process.wait()
+                break
+            kind = chance.choice(KINDS)
+            # most of a run is over before its first task begins, so only Nextflow is hit by the clock alone
+            wait = chance.uniform(0, LONGEST_S if kind == "nextflow" else 1)
+            if wait_for(process, lambda kind=kind: find[kind](work)) and not sleep(process, wait):
+                found = find[kind](work)
+                if found:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(chance.choice(found), signal.SIGKILL)
+                        killed[kind] += 1
     return process.returncode, killed, (began, time.time())
+
+
+def wait_for(process: subprocess.Popen[bytes], find: Callable[[], list[int]]) -> bool:
+    """Wait until there is something to kill, for some seconds at most."""
+    patience = time.time() + LONGEST_S
+    while process.poll() is None and time.time() < patience:
+        if find():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def sleep(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Sleep, or less where the process ends before; whether it did."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+        return True
+    return False
 
 
 def find_repeated(work: Path, legs: list[tuple[float, float]]) -> list[str]:
@@ -111,7 +134,7 @@ def shoot_at(moments: int, seed: int) -> None:
     with Path("calm.log").open("w", encoding="utf-8") as log:
         done = subprocess.run([*command, "-work-dir", "calm_work", "--outdir", "calm"], stdout=log, stderr=log)
     check("an undisturbed run", done.returncode == 0, done.returncode)
-    chance, total, legs, rounds = random.Random(seed), dict.fromkeys(("task", "worker", "nextflow"), 0), [], 0
+    chance, total, legs, rounds = random.Random(seed), dict.fromkeys(KINDS, 0), [], 0
     code, leg = 1, 0
     while code != 0 or sum(total.values()) < moments:
         if code == 0:  # done before all moments: once more from the beginning

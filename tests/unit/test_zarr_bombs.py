@@ -165,3 +165,15 @@ def test_a_header_that_claims_more_chunks_than_anybody_stored(tmp_path: Path) ->
     document.write_text(json.dumps({**json.loads(document.read_text()), "shape": [2**31, 2**31]}))
     with open_image(tmp_path / "a.zarr") as reader, pytest.raises(InputError, match="its files can hold 3"):
         reader.missing_chunks(0)
+
+
+@pytest.mark.parametrize("shards", [None, PIXELS.shape])
+def test_chunks_and_shards_without_pixels(tmp_path: Path, shards: tuple[int, int] | None) -> None:
+    """Found by the fuzzer: seed 4, zarr 3099 and 4248."""
+    write(tmp_path / "a.zarr", 3, shards=shards)
+    document = tmp_path / "a.zarr" / "0" / "zarr.json"
+    header = json.loads(document.read_text())
+    header["chunk_grid"]["configuration"]["chunk_shape"] = [512, 0]
+    document.write_text(json.dumps(header))
+    with pytest.raises(InputError, match=r"claims chunks of \(512, 0\) px"):
+        open_image(tmp_path / "a.zarr")

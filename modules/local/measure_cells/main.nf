@@ -6,7 +6,7 @@ process MEASURE_CELLS {
 
     input:
     tuple val(meta), val(record), path(images, stageAs: 'images/?/*'), path(labels)
-    path thresholds, stageAs: 'thresholds/*'
+    path thresholds, stageAs: 'thresholds.json'
     val code
 
     output:
@@ -27,7 +27,7 @@ process MEASURE_CELLS {
     END_OF_RECORD
     measure_cells.py --batch batch.json --images images --labels '${labels}' --cells cells --overlays qc --zarr zarr \\
         --summary '${meta.id}.summary.parquet' --timings '${meta.id}.measure.timings.csv' \\
-        --qc_thresholds '${thresholds}' --processes ${task.cpus} ${meta.layout ? "--layout ${meta.layout}" : ''} ${task.ext.args ?: ''}
+        --qc_thresholds thresholds.json --processes ${task.cpus} ${meta.layout ? "--layout ${meta.layout}" : ''} ${task.ext.args ?: ''}
     """
 
     stub:

@@ -7,7 +7,7 @@ process SEGMENT_BATCH {
     input:
     tuple val(meta), val(record), path(images, stageAs: 'images/?/*')
     path model
-    path thresholds, stageAs: 'thresholds/*'
+    path thresholds, stageAs: 'thresholds.json'
     val code
 
     output:
@@ -30,7 +30,7 @@ process SEGMENT_BATCH {
     END_OF_RECORD
     segment_batch.py --batch batch.json --images images --model '${model}' --labels labels --cells cells --overlays qc --zarr zarr \\
         --summary '${meta.id}.summary.parquet' --timings '${meta.id}.fused.timings.csv' \\
-        --qc_thresholds '${thresholds}' --processes ${task.cpus} ${meta.layout ? "--layout ${meta.layout}" : ''} ${task.ext.args ?: ''}
+        --qc_thresholds thresholds.json --processes ${task.cpus} ${meta.layout ? "--layout ${meta.layout}" : ''} ${task.ext.args ?: ''}
     """
 
     stub:

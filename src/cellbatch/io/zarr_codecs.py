@@ -115,6 +115,9 @@ def coding_of(array: zarr.Array[Any]) -> Coding:
     ValueError
         naming a codec, or an order of codecs, that is not read
     """
+    for shape in (array.chunks, array.shards or ()):
+        if min(shape, default=1) < 1:
+            raise ValueError(f"its header claims chunks of {shape} px")
     steps = _steps(array)
     unknown = [name for name in steps if name not in (*CHECKSUMS, *FILTERS, *ORDERS, *COMPRESSORS)]
     if unknown:

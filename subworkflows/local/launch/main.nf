@@ -6,29 +6,59 @@ def samplesheetOf(input) {
     if (!input) {
         error("--input is missing: give a samplesheet (CSV with the columns sample, image, …), or try -profile test")
     }
-    def samplesheet = file(input, glob: false)
-    if (!samplesheet.exists() || samplesheet.isDirectory()) {
+    def samplesheet = fileAt(input)
+    if (!samplesheet?.exists() || samplesheet.isDirectory()) {
         error("--input: no samplesheet ${withoutSecrets(input)}; give the path of a CSV file")
     }
     samplesheet
 }
 
+// The samplesheet as tasks may see it: itself, or a copy in which no address has what signs it.
+def sheetWithoutSecrets(samplesheet, work) {
+    def text = samplesheet.text
+    def signed = pathCellsOf(text).flatten().collect { cell -> cell.path }.findAll { path -> withoutSecrets(path) != path } as Set
+    if (!signed) {
+        return samplesheet
+    }
+    // the longest first, so that none is taken apart where another begins like it
+    def lines = text.readLines().collect { line ->
+        cellsOf(line).findAll { cell -> cell in signed }.sort { cell -> -cell.size() }.inject(line) { shown, cell ->
+            shown.replace(cell, withoutSecrets(cell)).replace(cell.replace('"', '""'), withoutSecrets(cell).replace('"', '""'))
+        }
+    }
+    def clean = lines.join('\n') + '\n'
+    // under a name made of what it holds, and written once, so that -resume finds it as it was
+    def copy = work.resolve("samplesheets/${clean.md5()}.csv")
+    if (!copy.exists()) {
+        copy.parent.mkdirs()
+        copy.text = clean
+    }
+    copy
+}
+
 // Path cells of every row, numbered in the order in which their files are staged. Nextflow's own CSV reader knows no
 // doubled quotes and no byte order mark; the plan holds its own reading of the sheet against this one.
 def stageRows(samplesheet) {
-    def columns = ['image', 'nuclear_image', 'membrane_image']
-    def lines = samplesheet.text.replace('\uFEFF', '').readLines().collect { line -> cellsOf(line) }
-    def rows = lines.findAll { cells -> cells.any { cell -> cell } }
-    def header = rows ? rows[0] : []
     def staged = 0
-    rows.drop(1).collect { cells ->
-        def row = [header, cells].transpose().collectEntries { name, cell -> [name, cell] }
-        def files = columns.findAll { column -> row[column] }.collect { column ->
-            def cell = locate(samplesheet, row[column])
+    pathCellsOf(samplesheet.text).collect { cells ->
+        def files = cells.collect { given ->
+            def cell = locate(samplesheet, given.path)
             staged += cell.state == 'staged' ? 1 : 0
-            [column: column, position: cell.state == 'staged' ? staged : 0] + cell
+            [column: given.column, position: cell.state == 'staged' ? staged : 0] + cell
         }
         [files: files]
+    }
+}
+
+// Column and path of the cells of every row that name files.
+def pathCellsOf(text) {
+    def columns = ['image', 'nuclear_image', 'membrane_image']
+    def lines = text.replace('\uFEFF', '').readLines().collect { line -> cellsOf(line) }
+    def rows = lines.findAll { cells -> cells.any { cell -> cell } }
+    def header = rows ? rows[0] : []
+    rows.drop(1).collect { cells ->
+        def row = [header, cells].transpose().collectEntries { name, cell -> [name, cell] }
+        columns.findAll { column -> row[column] }.collect { column -> [column: column, path: row[column]] }
     }
 }
 
@@ -47,10 +77,23 @@ def locate(samplesheet, path) {
     if (path =~ unsafe || !is_absolute && samplesheet.parent.toString() =~ unsafe) {
         return [path: name, state: 'refused', uri: name, entries: []]
     }
-    def found = is_absolute ? file(path, glob: false) : samplesheet.parent.resolve(path)
+    def found = is_absolute ? fileAt(path) : samplesheet.parent.resolve(path)
+    if (!found) {
+        return [path: name, state: 'missing', uri: name, entries: []]
+    }
     found.exists()
         ? [path: name, state: 'staged', uri: withoutSecrets(found.toUriString()), entries: entriesOf(found), file: found]
         : [path: name, state: 'missing', uri: withoutSecrets(found.toUriString()), entries: []]
+}
+
+// A file by its path or address; null for what is no address at all: Nextflow would tell it whole, with what signs it.
+def fileAt(address) {
+    try {
+        return file(address, glob: false)
+    }
+    catch (java.net.URISyntaxException _error) {
+        return null
+    }
 }
 
 // An address without what must not be written down: user, password, and the query that signs it.
@@ -58,6 +101,12 @@ def withoutSecrets(value) {
     value instanceof CharSequence
         ? value.toString().replaceAll(/([A-Za-z][A-Za-z0-9+.-]*:\/\/)[^\/@\s]*@/, '$1').replaceAll(/([A-Za-z][A-Za-z0-9+.-]*:\/\/[^?]*)\?\S*/, '$1')
         : value
+}
+
+// What Nextflow itself writes down from here on: the report shows the command line, the log every address that is copied.
+def hideSecrets(metadata) {
+    metadata.commandLine = withoutSecrets(metadata.commandLine)
+    org.slf4j.LoggerFactory.getLogger('nextflow.file.FilePorter').setLevel(ch.qos.logback.classic.Level.INFO)
 }
 
 // Parameters as they may stand in work files and reports.
@@ -80,6 +129,7 @@ def launchRecord(projectDir, parameters, rows, model_entries) {
 // What is left to do when a run ends: with --cleanup the hand-offs of a run that succeeded go.
 def finishRun(projectDir, parameters, is_success, handoffs) {
     def is_plan_only = parameters.plan_only.toString().toBoolean()
+    def shown = withoutSecrets(parameters.outdir)
     if (is_success && parameters.cleanup.toString().toBoolean()) {
         handoffs.each { path -> path.delete() }
     }
@@ -90,10 +140,10 @@ def finishRun(projectDir, parameters, is_success, handoffs) {
         writeCost(projectDir, parameters.outdir)
     }
     if (is_success && !is_plan_only && parameters.preview.toString().toBoolean()) {
-        log.info("previews  ${parameters.outdir}/preview")
+        log.info("previews  ${shown}/preview")
     }
     else if (is_success && !is_plan_only) {
-        log.info("labels    ${parameters.outdir}/labels\noverlays  ${parameters.outdir}/qc\nreport    ${parameters.outdir}/report/multiqc_report.html")
+        log.info("labels    ${shown}/labels\noverlays  ${shown}/qc\nreport    ${shown}/report/multiqc_report.html")
     }
 }
 
@@ -121,9 +171,9 @@ def remarksOf(plan) {
 // lies beside it.
 def modelFiles(projectDir, model) {
     def shipped = file("${projectDir}/assets/models/${model}", glob: false)
-    def path = shipped.exists() ? shipped : file(model, glob: false)
-    if (!path.exists()) {
-        error("--model: no model ${model}; give a name (demo, mesmer, nuclear, cytoplasm), a model folder, an .onnx file, a SavedModel folder, a .tar.gz with one, or a Keras file")
+    def path = shipped.exists() ? shipped : fileAt(model)
+    if (!path?.exists()) {
+        error("--model: no model ${withoutSecrets(model)}; give a name (demo, mesmer, nuclear, cytoplasm), a model folder, an .onnx file, a SavedModel folder, a .tar.gz with one, or a Keras file")
     }
     def stem = path.name.replaceFirst(/(?i)\.(onnx|keras|h5|hdf5|tgz|tar\.gz)$/, '')
     def beside = path.resolve('manifest.json').exists()
@@ -134,27 +184,27 @@ def modelFiles(projectDir, model) {
 
 // Machines and what they cost: the table that ships, or the user's own.
 def pricesOf(projectDir, prices) {
-    def table = prices ? file(prices, glob: false) : file("${projectDir}/assets/prices.json")
-    if (!table.exists()) {
-        error("--prices: no file ${prices}; give a table like assets/prices.json")
+    def table = prices ? fileAt(prices) : file("${projectDir}/assets/prices.json")
+    if (!table?.exists()) {
+        error("--prices: no file ${withoutSecrets(prices)}; give a table like assets/prices.json")
     }
     new groovy.json.JsonSlurperClassic().parseText(table.text)
 }
 
 // Text of a table of channel names, where one is given.
 def markersOf(markers) {
-    def table = markers ? file(markers, glob: false) : null
-    if (table && !table.exists()) {
-        error("--markers: no file ${markers}; give a markers.csv (MCMICRO) or a panel.csv (steinbock)")
+    def table = markers ? fileAt(markers) : null
+    if (markers && !table?.exists()) {
+        error("--markers: no file ${withoutSecrets(markers)}; give a markers.csv (MCMICRO) or a panel.csv (steinbock)")
     }
     table?.text
 }
 
 // What samples are judged by: the thresholds that ship, or the user's own.
 def thresholdsOf(projectDir, thresholds) {
-    def table = thresholds ? file(thresholds, glob: false) : file("${projectDir}/assets/qc_thresholds.json")
-    if (!table.exists()) {
-        error("--qc_thresholds: no file ${thresholds}; give one like assets/qc_thresholds.json, with what is to differ")
+    def table = thresholds ? fileAt(thresholds) : file("${projectDir}/assets/qc_thresholds.json")
+    if (!table?.exists()) {
+        error("--qc_thresholds: no file ${withoutSecrets(thresholds)}; give one like assets/qc_thresholds.json, with what is to differ")
     }
     table
 }
@@ -191,7 +241,7 @@ def writeCost(projectDir, outdir) {
         }
     }
     else {
-        log.warn("no cost.csv: ${said.readLines() ? said.readLines().last() : ''}; where Python knows the package: bin/cost_run.py --results ${outdir}")
+        log.warn("no cost.csv: ${said.readLines() ? said.readLines().last() : ''}; where Python knows the package: bin/cost_run.py --results ${withoutSecrets(outdir)}")
     }
     copies.deleteDir()
 }
