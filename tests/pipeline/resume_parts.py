@@ -41,8 +41,13 @@ def main() -> None:
     (FOLDER / "samplesheet.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     first, _ = run_pipeline(*ARGUMENTS)
     check("two batches", len(first["INFER_TILES"]) == 2, first["INFER_TILES"])
+    # what a killed run copied by half
+    label = Path("results/labels/plain.whole_cell.ome.tif")
+    whole = label.read_bytes()
+    label.write_bytes(whole[:100])
     repeated, seconds = run_pipeline(*ARGUMENTS)
     check("all cached", repeated == {}, f"{seconds:.1f} s")
+    check("a result cut short is copied again", label.read_bytes() == whole, len(whole))
 
     array = zarr.open_group(FOLDER / "store.ome.zarr")["0"]
     array[0, 70:80, 70:80] = np.full((10, 10), 5000, np.uint16)

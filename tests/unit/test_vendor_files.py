@@ -1,6 +1,8 @@
 """CZI, LIF and ND2 through bioio's plugins: a stand-in for one, and the real ones where they are installed."""
 
+import importlib
 import importlib.util
+import struct
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -187,6 +189,81 @@ def test_without_the_extra_the_message_names_it(tmp_path: Path, suffix: str, mon
         open_image(tmp_path / f"A{suffix}")
 
 
+def write_czi(path: Path, pixels: np.ndarray) -> None:
+    """With Zeiss's own library, which comes with the plugin."""
+    czi = importlib.import_module("pylibCZIrw.czi")
+    with czi.create_czi(str(path)) as document:
+        for t, c, z in np.ndindex(pixels.shape[:3]):
+            document.write(data=np.ascontiguousarray(pixels[t, c, z, ..., None]), plane={"T": t, "C": c, "Z": z})
+        document.write_metadata(document_name="a", channel_names={0: "DAPI", 1: "CD45"}, scale_x=5e-7, scale_y=5e-7)
+
+
+def lif_block(text: str, data: bytes | None = None) -> bytes:
+    """A block of text, or of data under a name."""
+    words = text.encode("utf-16-le")
+    head = b"" if data is None else struct.pack("<BQ", 0x2A, len(data))
+    body = head + struct.pack("<BI", 0x2A, len(text)) + words
+    return struct.pack("<II", 0x70, len(body)) + body + (data or b"")
+
+
+def write_lif(path: Path, pixels: np.ndarray) -> None:
+    """After the layout of Leica's image files: a block of XML, then one of pixels."""
+    (times, _, depth, height, width), size = pixels.shape, pixels.itemsize
+    plane = height * width * size
+    channels = "".join(
+        f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="{8 * size}" NameOfMeasuredQuantity="" Min="0" '
+        f'Max="1" Unit="" LUTName="{name}" IsLUTInverted="0" BytesInc="{at * plane}" BitInc="0">'
+        "</ChannelDescription>"
+        for at, name in enumerate(("DAPI", "CD45"))
+    )
+    axes = [(1, width, 5e-7, "m", size), (2, height, 5e-7, "m", width * size)]
+    axes += [(3, depth, 1e-6, "m", 2 * plane)] * (depth > 1) + [(4, times, 1, "s", 2 * plane * depth)] * (times > 1)
+    dimensions = "".join(
+        f'<DimensionDescription DimID="{axis}" NumberOfElements="{count}" Origin="0" Length="{step * (count - 1)}" '
+        f'Unit="{unit}" BitInc="0" BytesInc="{stride}"/>'
+        for axis, count, step, unit, stride in axes
+    )
+    image = (
+        f'<Element Name="one" UniqueID="u"><Data><Image><ImageDescription><Channels>{channels}</Channels><Dimensions>'
+        f"{dimensions}</Dimensions></ImageDescription></Image></Data>"
+        f'<Memory Size="{pixels.nbytes}" MemoryBlockID="MemBlock_1"/><Children/></Element>'
+    )
+    text = (
+        '<LMSDataContainerHeader Version="2"><Element Name="all" UniqueID="p"><Data><Experiment Path="a"/></Data>'
+        f'<Memory Size="0" MemoryBlockID="MemBlock_0"/><Children>{image}</Children></Element></LMSDataContainerHeader>'
+    )
+    data = np.ascontiguousarray(pixels.transpose(0, 2, 1, 3, 4)).tobytes()
+    path.write_bytes(lif_block(text) + lif_block("MemBlock_0", b"") + lif_block("MemBlock_1", data))
+
+
+WRITERS = {".czi": write_czi, ".lif": write_lif}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_the_real_plugins_read_what_was_written(tmp_path: Path, suffix: str) -> None:
+    if importlib.util.find_spec(vendor_files.PLUGINS[suffix]) is None:
+        pytest.skip("the extra bioio is not installed")
+    path = tmp_path / f"plain{suffix}"
+    WRITERS[suffix](path, PIXELS[:, :2, :1])
+    with open_image(path) as reader:
+        assert (reader.header.channel_names, reader.header.image_mpp) == (("DAPI", "CD45"), 0.5)
+        assert np.array_equal(reader.read(1, Window(3, 17, 5, 29)), PIXELS[0, 1, 0, 3:17, 5:29])
+    data = path.read_bytes()
+    for twentieth in range(1, 20):
+        path.write_bytes(data[: len(data) * twentieth // 20])
+        with pytest.raises(InputError), open_image(path) as reader:
+            reader.read(1)
+    for axis, stack in (("z", PIXELS[:, :2]), ("t", PIXELS[:, :2].swapaxes(0, 2))):
+        path = tmp_path / f"{axis}{suffix}"
+        WRITERS[suffix](path, stack)
+        with pytest.raises(InputError, match="of 4 planes"):
+            open_image(path)
+        with open_image(path, ReadOptions(z_plane=3)) as reader:
+            assert np.array_equal(reader.read(0), PIXELS[0, 0, 3])
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suffix", vendor_files.PLUGINS)
 def test_the_real_plugins_refuse_damage(tmp_path: Path, suffix: str) -> None:
     if importlib.util.find_spec(vendor_files.PLUGINS[suffix]) is None:

@@ -2,7 +2,7 @@
 
 References
 ----------
-bioio (BSD); its plugins for CZI and LIF are GPL, so they are no dependency and no part of this package.
+bioio-base (BSD-3); bioio-czi is GPL-3, bioio-lif BSD-3, bioio-nd2 MIT: none is a dependency or part of this package.
 """
 
 from __future__ import annotations
