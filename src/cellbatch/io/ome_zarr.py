@@ -15,7 +15,7 @@ from cellbatch.errors import InputError
 from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, isotropic_mpp, let_pass
 from cellbatch.io.stacks import Stack, choose_stack, project
 from cellbatch.io.tiff_metadata import plausible_mpp, stated_um
-from cellbatch.io.zarr_chunks import ChunkProofs, absent_chunks, check_plausible, chunk_memory, count_chunks
+from cellbatch.io.zarr_chunks import ChunkProofs, absent_chunks, chunk_memory, count_chunks
 from cellbatch.spec import ImageHeader, Window
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ class OmeZarrReader(BaseReader):
         """
         array = self._arrays[0]
         try:
-            check_plausible(self._folders[0], array, self._axes)
             absent = [
                 (plane, window)
                 for plane in self._stack.planes
@@ -103,9 +102,8 @@ class OmeZarrReader(BaseReader):
 
     def _read_plane(self, channel: int, plane: int, window: Window, level: int) -> NDArray[Any]:
         """Pixels of one plane of a stack."""
-        rows, columns = window.slices
         place = self._place(channel, plane)
-        places: dict[str, int | slice] = {**place, "y": rows, "x": columns}
+        places: dict[str, int | slice] = {**place, "y": window.slices[0], "x": window.slices[1]}
         index = tuple(places[axis] for axis in self._axes)
         try:
             self._proofs[level].check(place, window)

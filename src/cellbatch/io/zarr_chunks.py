@@ -38,7 +38,7 @@ def count_chunks(array: zarr.Array[Any], axes: str) -> int:
     return math.prod(-(-array.shape[at] // array.chunks[at]) for at, axis in enumerate(axes) if axis in "yx")
 
 
-def check_plausible(root: Path, array: zarr.Array[Any], axes: str) -> None:
+def _check_plausible(root: Path, array: zarr.Array[Any], axes: str) -> None:
     """Refuse an array whose header claims far more chunks than its files can hold: looking for each would not end.
 
     Raises
@@ -74,6 +74,7 @@ def absent_chunks(root: Path, array: zarr.Array[Any], axes: str, place: Mapping[
     ----------
     Zarr 3, sharding codec 1.0: an inner chunk that is not stored has offset and length 2⁶⁴ - 1.
     """
+    _check_plausible(root, array, axes)
     outer = array.shards or array.chunks
     size = {axis: array.shape[at] for at, axis in enumerate(axes)}
     step = {axis: array.chunks[at] for at, axis in enumerate(axes)}
