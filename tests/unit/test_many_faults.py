@@ -40,7 +40,7 @@ def make_images(folder: Path) -> None:
     (folder / "short.ome.tif").write_bytes(whole[: len(whole) // 2])
     (folder / "text.tif").write_text("not an image at all")
     (folder / "empty.tif").touch()
-    (folder / "scan.czi").write_bytes(b"ZISRAWFILE")
+    (folder / "scan.oir").write_bytes(b"OLYMPUSRAWFORMAT")
     np.save(folder / "objects.npy", np.array([{}, 1], object), allow_pickle=True)
     np.save(folder / "last.npy", np.ones((40, 50, 3)))
     np.savez(folder / "two.npz", one=np.ones((4, 4)), other=np.ones((4, 4)))
@@ -71,7 +71,7 @@ FAULTS: list[tuple[dict[str, str], str]] = [
     ({"image": "gone.tif"}, "column image: no file 'gone.tif'; correct the path"),
     ({"image": "a{1}.tif"}, "column image: 'a{1}.tif' holds '{', which Nextflow takes for a pattern; rename"),
     ({"image": "a\tb.tif"}, "column image: 'a\\tb.tif' holds the control character '\\t'"),
-    ({"image": "scan.czi"}, "column image: scan.czi: files of type '.czi' are not read"),
+    ({"image": "scan.oir"}, "column image: scan.oir: files of type '.oir' are not read"),
     ({"image": "short.ome.tif"}, "column image: short.ome.tif: the chain of pages leads to byte"),
     ({"image": "text.tif"}, "column image: text.tif: cannot be read as TIFF (not a TIFF file"),
     ({"image": "empty.tif"}, "column image: empty.tif: the file is empty; copy it again"),
