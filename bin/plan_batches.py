@@ -20,6 +20,7 @@ def main() -> None:
     options = parser.parse_args()
     launch = json.load(sys.stdin)
     parameters = {**check_parameters(options.schema, launch["parameters"]), "stub": options.stub}
+    parameters["memory_limit"] = options.memory_limit
     parameters["marker_table"] = launch.get("markers")
     check_thresholds(launch.get("qc_thresholds"), str(parameters.get("qc_thresholds")))
     model = find_source(options.model)

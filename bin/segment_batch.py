@@ -12,13 +12,15 @@ from cellbatch.phases.failures import Failures
 from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.measure_cells import MeasuredFiles
 from cellbatch.phases.method_options import PREPROCESSING, WATERSHED
+from cellbatch.phases.sample_work import SegmentFiles, SegmentOptions
 from cellbatch.phases.samples import read_batch
-from cellbatch.phases.segment_batch import SegmentFiles, SegmentOptions, segment_batch
+from cellbatch.phases.segment_batch import segment_batch
 from cellbatch.phases.timing_files import write_timings
 from cellbatch.spec import COMPARTMENT_CHOICES, LAYOUTS
 
 NUMBERS = ["percentile", "model_mpp", "maxima_threshold_whole_cell", "maxima_threshold_nuclear", "interior_threshold"]
-SIZES = ["clahe_kernel_size", "small_objects_threshold", "fill_holes_threshold", "radius"]
+SIZES = ["tile_batch", "clahe_kernel_size", "small_objects_threshold", "fill_holes_threshold", "radius"]
+HOW = ["engine", "device", "tile_batch", "processes", "precision", "tensorrt_cache", "deepcell_python"]
 
 
 def main() -> None:
@@ -26,15 +28,14 @@ def main() -> None:
     folders = ["images", "labels", "cells", "overlays", "zarr"]
     parser.add_options(["batch", "model", *folders, "summary", "timings"], Path, required=True)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
-    parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
-    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
-    parser.add_argument("--tensorrt_cache", default="")
-    parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
+    choices = {"engine": ENGINES, "device": DEVICES, "precision": PRECISIONS, "compartment": COMPARTMENT_CHOICES}
+    for name, known in choices.items():
+        parser.add_argument(f"--{name}", choices=known, default=known[0])
+    texts = {"tensorrt_cache": "", "deepcell_python": "", "table_format": "parquet", "columns": "cellbatch"}
+    for name, default in texts.items():
+        parser.add_argument(f"--{name}", default=default)
     parser.add_options([*NUMBERS, "interior_smooth"], float)
-    parser.add_options([*SIZES, "tile_batch"], int)
-    parser.add_argument("--table_format", default="parquet")
-    parser.add_argument("--columns", default="cellbatch")
+    parser.add_options(SIZES, int)
     parser.add_argument("--formats", default="ome-tiff", help="comma list of the formats of the results")
     parser.add_argument("--qc_thresholds", type=Path)
     parser.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0])
@@ -47,8 +48,7 @@ def main() -> None:
     measured = MeasuredFiles(*places, table, options.zarr if "ome-zarr" in formats else None, options.qc_thresholds)
     files = SegmentFiles(options.model, options.labels, measured, options.summary, Path(), "ome-tiff" in formats)
     chosen = [{name: getattr(options, name) for name in names} for names in (PREPROCESSING, WATERSHED)]
-    how = (options.engine, options.device, options.tile_batch, options.processes, options.precision)
-    settings = SegmentOptions(options.compartment, *chosen, InferenceOptions(*how, options.tensorrt_cache))
+    settings = SegmentOptions(options.compartment, *chosen, InferenceOptions(*[getattr(options, n) for n in HOW]))
     failures = Failures("segment") if options.failed else None
     timings = segment_batch(read_batch(options.batch), files, settings, processes=options.processes, failures=failures)
     write_timings(timings, options.timings)

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from traces import check
 
-PHASES = ("preprocess_images.py", "infer_tiles.py", "postprocess_labels.py", "measure_cells.py")
+FUSED = "segment_batch.py"
+PHASES = ("preprocess_images.py", "infer_tiles.py", "postprocess_labels.py", "measure_cells.py", FUSED)
 RETRIED = {*range(50001, 50007), 75, 104, 137, 143}
 RUNS = 6
 KINDS = ("task", "worker", "nextflow")
@@ -191,6 +192,30 @@ def run(name: str, kills: int, seed: int, *, resume: bool = False) -> tuple[int,
     return code, killed
 
 
+def kill_fused() -> None:
+    """Kill a fused run together with its task; resumed it must give the bytes of the split one."""
+    work = Path("fused_work").resolve()
+    command = ["nextflow", "run", "main.nf", "-profile", "test", "--phases", "fused", "-ansi-log", "false"]
+    command += ["-work-dir", str(work), "--outdir", "fused"]
+    with Path("fused.log").open("a", encoding="utf-8") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        while process.poll() is None and not find_tasks(work):
+            time.sleep(0.05)
+        # long enough that the network is at work, too short for the end
+        time.sleep(1)
+        for victim in [*find_engine(process), *find_tasks(work)]:
+            os.kill(victim, signal.SIGKILL)
+        code = process.wait()
+        results = [path for path in Path("fused").glob("labels/*")]
+        check("a fused run is killed", code != 0 and not results, f"{code}, {len(results)} results")
+        code = subprocess.run([*command, "-resume"], stdout=log, stderr=log).returncode
+    with Path("fused/pipeline_info/execution_trace.txt").open(encoding="utf-8") as table:
+        cached = {row["process"] for row in csv.DictReader(table, delimiter="\t") if row["status"] == "CACHED"}
+    check("the resumed run repeats no plan and no model", {"PLAN_BATCHES", "PREPARE_MODEL"} <= cached, sorted(cached))
+    same = hashes(Path("fused")) == hashes(Path("undisturbed"))
+    check("a fused run killed and resumed has the same bytes", code == 0 and same, len(hashes(Path("fused"))))
+
+
 def attempts(results: Path) -> tuple[int, int, float]:
     """Attempts and failed ones of the last run, by the trace, and the lost time that cost.csv tells."""
     info = results / "pipeline_info"
@@ -233,6 +258,7 @@ def main() -> None:
     check("failed attempts in the traces", failed == killed, failed)
     check("lost time in cost.csv", lost > 0, f"{lost:.1f} s")
     check("the same bytes", hashes(Path("disturbed")) == hashes(Path("undisturbed")), len(hashes(Path("undisturbed"))))
+    kill_fused()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The phases one after the other, as the scripts call them, without Nextflow."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,20 @@ from cellbatch.io.model_sources import describe_source
 from cellbatch.io.tables import read_table
 from cellbatch.phases.infer_tiles import infer_batch
 from cellbatch.phases.label_files import LabelFiles
-from cellbatch.phases.loaded_model import InferenceOptions
+from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel
 from cellbatch.phases.measure_cells import MeasuredFiles, measure_batch
 from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.plan_batches import check_parameters, plan_batches, write_plan
 from cellbatch.phases.postprocess_labels import make_labels, postprocess_labels
 from cellbatch.phases.prepare_model import prepare_model
-from cellbatch.phases.preprocess_images import preprocess_images
+from cellbatch.phases.preprocess_images import prepare_input, preprocess_images
 from cellbatch.phases.samples import map_samples, read_batch
-from cellbatch.spec import Batch, SampleSpec, WatershedOptions
+from cellbatch.phases.segment_image import segment_loaded
+from cellbatch.postprocessing import deep_watershed
+from cellbatch.postprocessing.numbering import close_gaps
+from cellbatch.postprocessing.resize import CENTRE, CORNER, resize_labels
+from cellbatch.preprocessing.statistics import equalize
+from cellbatch.spec import Batch, SampleSpec, WatershedOptions, Window
 from tests.drawn_cells import draw_cells
 from tests.labels_equal import assert_contiguous, assert_labels_equal
 
@@ -242,6 +248,24 @@ def test_an_image_without_a_pixel_at_the_models_size_is_an_error(launch, tmp_pat
         launch.plan()
 
 
+def test_both_compartments_return_to_the_image_as_deepcell_does(tmp_path):
+    image = draw_cells(4, SHAPE).transpose(1, 2, 0)
+    loaded = LoadedModel(find_model("demo"), InferenceOptions())
+    bins, statistics = prepare_input(image, 0.7, loaded.manifest, loaded.manifest.preprocessing)
+    heads = loaded.infer(equalize(bins, statistics, Window(0, bins.shape[0], 0, bins.shape[1])))
+    both = segment_loaded(image, 0.7, loaded)
+    for name, maps in heads.items():
+        watershed = asdict(loaded.manifest.compartments[name].watershed)
+        labels = deep_watershed(maps["inner_distance"], maps["interior"], **watershed)
+        for found, sampling in (
+            (both[name], CENTRE),
+            (segment_loaded(image, 0.7, loaded, name.replace("_", "-"))[name], CORNER),
+        ):
+            expected = resize_labels(labels, SHAPE, sampling)
+            assert_labels_equal(found, np.asarray(close_gaps(expected)[:, :]))
+        assert (both[name] != found).any()
+
+
 def test_labels_have_no_gaps_where_the_image_is_coarser_than_the_model():
     heads = {"inner_distance": np.zeros((64, 64), np.float32), "interior": np.zeros((64, 64), np.float32)}
     for y in range(4, 64, 8):
@@ -277,6 +301,29 @@ def test_parsers_that_disagree_stop_the_run(launch):
     launch.staged.append({"files": []})
     with pytest.raises(InputError, match="1 rows, but 2 were staged"):
         launch.plan()
+
+
+def test_auto_splits_where_a_fused_task_has_no_room(launch):
+    launch.add(f"a,{launch.write('a.ome.tif', 1, **MPP)},,,DAPI,CD45,")
+    (batch,), plan = launch.plan(phases="auto")
+    assert plan["phases"]["choice"] == batch["meta"]["phases"] == "fused"
+    (batch,), plan = launch.plan(phases="auto", memory_limit="256 MB")
+    assert plan["phases"]["choice"] == batch["meta"]["phases"] == "split"
+    assert "--phases auto; fused would need" in plan["phases"]["why"]
+    assert "256 MB is all there is" in plan["phases"]["why"]
+    assert set(batch["meta"]["memory"]) == {"preprocess", "infer", "postprocess", "measure"} == set(plan["memory_mb"])
+    # who asks for fused gets it, and the check of the memory says what is wrong
+    assert launch.plan(phases="fused", memory_limit="256 MB")[1]["phases"]["choice"] == "fused"
+
+
+def test_the_engine_deepcell_is_fused_and_asks_for_its_memory(launch):
+    launch.add(f"a,{launch.write('a.ome.tif', 1, **MPP)},,,DAPI,CD45,")
+    (batch,), plan = launch.plan(engine="deepcell", deepcell_python="python")
+    assert batch["meta"]["phases"] == "fused"
+    assert plan["phases"]["why"] == "--engine deepcell does all of an image in one step"
+    assert batch["meta"]["memory"]["fused"] > launch.plan(phases="fused")[0][0]["meta"]["memory"]["fused"] + 1000
+    with pytest.raises(ConfigError, match="needs --deepcell_python"):
+        launch.plan(engine="deepcell")
 
 
 def test_plan_files_are_for_machines_and_people(launch, tmp_path):

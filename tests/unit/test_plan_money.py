@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cellbatch.errors import ConfigError
+from cellbatch.phases.batch_directives import fused_room_mb, refuse_fused
 from cellbatch.phases.plan_money import (
     assign_machines,
     auto_batch_pixels,
@@ -100,6 +101,20 @@ def test_machines_are_assigned_and_memory_is_rounded_to_what_they_offer():
         "n2d-standard-8",
         "n2d-standard-16",
     ]
+
+
+def test_room_of_a_fused_task_is_that_of_the_largest_machine_with_a_gpu():
+    prices = read_prices(TABLE)
+    room_mb = fused_room_mb(GOOGLE, prices)
+    batch = _batch(1)
+    for need_mb, reason in ((room_mb, ""), (room_mb + 1, f"fused would need {room_mb + 1} MB")):
+        batch["meta"]["memory"] = {"fused": need_mb}
+        assert refuse_fused([batch], room_mb).startswith(reason)
+        assert bool(refuse_fused([batch], room_mb)) == bool(reason)
+    # what is refused here, no machine would have held
+    with pytest.raises(ConfigError, match="SEGMENT_BATCH of batch b1 needs"):
+        assign_machines([batch], GOOGLE, prices)
+    assert fused_room_mb({"place": "slurm"}, prices) is None
 
 
 def test_a_fused_task_gets_a_machine_with_a_gpu():

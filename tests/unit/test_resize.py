@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from skimage.transform import resize
 
-from cellbatch.postprocessing.resize import resize_labels
+from cellbatch.postprocessing.resize import CENTRE, CORNER, choose_sampling, resize_labels
 from cellbatch.preprocessing.resize import resize_image
 from tests.labels_equal import assert_labels_equal
 
@@ -91,6 +92,20 @@ def test_label_positions_follow_the_exact_order_of_operations():
         assert resize_labels(labels, (1, n_out))[0].tolist() == expected
         parted += expected != [i * n_in // n_out for i in range(n_out)]
     assert parted > 0
+
+
+def test_labels_under_the_centre_are_those_of_scikit_image():
+    rng = np.random.default_rng(3)
+    sizes = [(n_in, n_out) for n_in in range(1, 24) for n_out in range(1, 24)]
+    parted = 0
+    for n_in, n_out in [*sizes, *rng.integers(1, 900, (60, 2)).tolist()]:
+        labels = np.arange(1, n_in + 1, dtype=np.uint32)[None, :]
+        found = resize_labels(labels, (1, n_out), CENTRE)
+        expected = resize(labels, (1, n_out), order=0, mode="constant", preserve_range=True, anti_aliasing=False)
+        assert found.tolist() == expected.tolist()
+        parted += (found != resize_labels(labels, (1, n_out))).any()
+    assert parted > 0
+    assert (choose_sampling(1), choose_sampling(2)) == (CORNER, CENTRE)
 
 
 @pytest.mark.parametrize(

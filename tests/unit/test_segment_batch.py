@@ -10,7 +10,7 @@ import tifffile
 
 import cellbatch.phases.postprocess_labels
 import cellbatch.phases.preprocess_images
-import cellbatch.phases.segment_batch
+import cellbatch.phases.sample_work
 from cellbatch.errors import EngineError, InputError
 from cellbatch.io.model_sources import describe_source
 from cellbatch.phases.cell_tables import TableOptions
@@ -23,8 +23,9 @@ from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.postprocess_labels import postprocess_labels
 from cellbatch.phases.prepare_model import prepare_model
 from cellbatch.phases.preprocess_images import preprocess_images
+from cellbatch.phases.sample_work import SegmentFiles, SegmentOptions
 from cellbatch.phases.samples import Workers, stream_samples
-from cellbatch.phases.segment_batch import SegmentFiles, SegmentOptions, segment_batch
+from cellbatch.phases.segment_batch import segment_batch
 from cellbatch.planning.stages import share_out
 from cellbatch.reporting.timings import Timings
 from cellbatch.spec import Batch, ImageSource, SampleSpec
@@ -179,7 +180,7 @@ def test_the_phase_behind_the_network_that_went_wrong_is_named(staged, tmp_path,
     staged.add("a", draw_cells(1, (60, 60)))
     staged.add("wrong", draw_cells(2, (60, 60)))
     function = {"postprocess": "postprocess_labels", "measure": "measure_sample"}[phase]
-    work = getattr(cellbatch.phases.segment_batch, function)
+    work = getattr(cellbatch.phases.sample_work, function)
 
     def fail(first, *others, **named):
         names = {first.sample} if isinstance(first, SampleSpec) else {sample.sample for sample in first.samples}
@@ -187,7 +188,7 @@ def test_the_phase_behind_the_network_that_went_wrong_is_named(staged, tmp_path,
             raise InputError("sample wrong: no luck")
         return work(first, *others, **named)
 
-    monkeypatch.setattr(cellbatch.phases.segment_batch, function, fail)
+    monkeypatch.setattr(cellbatch.phases.sample_work, function, fail)
     failures = Failures("segment")
     staged.fused(tmp_path / "fused", failures=failures)
     assert [(one.sample, one.phase, one.reason) for one in failures.found] == [("wrong", phase, "no luck")]

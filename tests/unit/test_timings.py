@@ -1,6 +1,7 @@
 """Timings: what phases record and the report adds up."""
 
 import io
+import math
 
 import pandas as pd
 import pytest
@@ -29,6 +30,8 @@ def test_step_measures_its_body(monkeypatch):
     (row,) = timings.rows()
     # Python with pandas needs some 100 MB, and no test some GB
     assert 30 < row.pop("peak_mb") < 8000
+    # nobody asked a GPU
+    assert math.isnan(row.pop("gpu_busy"))
     assert row == (
         {
             "phase": "infer",

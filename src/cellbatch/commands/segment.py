@@ -43,6 +43,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
+    _option(parser, "deepcell_python", default="", help="Python of an environment with DeepCell, for its engine")
     _option(parser, "tile_batch", "--batch-size", type=int, help="tiles per call of the network")
     for name in (*PREPROCESSING, *WATERSHED):
         _option(parser, name, type=int if name in COUNTS else float, help="default: the model's own")
@@ -95,8 +96,17 @@ def read_request(options: argparse.Namespace) -> SegmentRequest:
         raise ConfigError("--membrane-image goes with --nuclear-image; an IMAGE holds all channels")
     images = {"image": image and Path(image), "nuclear_image": options.nuclear_image}
     images["membrane_image"] = options.membrane_image
-    names = ("image_mpp", "compartment", "measure_channels", "engine", "tile_batch", *PREPROCESSING, *WATERSHED)
-    names += ("markers", "allow_rgb", "z_plane", "projection")
+    names = (
+        "image_mpp",
+        "compartment",
+        "measure_channels",
+        "engine",
+        "tile_batch",
+        "deepcell_python",
+        *PREPROCESSING,
+        *WATERSHED,
+    )
+    names += ("engine", "tile_batch", "deepcell_python", "markers", "allow_rgb", "z_plane", "projection")
     parameters = {name: getattr(options, name) for name in names}
     for name in ("nuclear_channel", "membrane_channel"):
         parameters[name] = _recipe(getattr(options, name))
@@ -111,7 +121,13 @@ def read_request(options: argparse.Namespace) -> SegmentRequest:
         model=options.model or application or "demo",
         parameters=parameters,
         table=TableOptions(options.table_format, options.columns, tuple(name for name in formats if name != OME_ZARR)),
-        how=InferenceOptions(options.engine, options.device, options.tile_batch, os.cpu_count() or 1),
+        how=InferenceOptions(
+            options.engine,
+            options.device,
+            options.tile_batch,
+            os.cpu_count() or 1,
+            deepcell_python=options.deepcell_python,
+        ),
         model_cache=options.model_cache,
         zarr=OME_ZARR in formats,
     )

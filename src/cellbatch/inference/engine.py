@@ -9,8 +9,10 @@ import numpy as np
 
 from cellbatch.errors import ConfigError, EngineError
 
-ENGINES = ("onnxruntime", "tensorflow")
-WEIGHTS_FORM = {"onnxruntime": "onnx", "tensorflow": "saved_model"}
+# not a runtime of the network alone: DeepCell's own code, from the image to its labels
+DEEPCELL = "deepcell"
+ENGINES = ("onnxruntime", "tensorflow", DEEPCELL)
+WEIGHTS_FORM = {"onnxruntime": "onnx", "tensorflow": "saved_model", DEEPCELL: "saved_model"}
 DEVICES = ("auto", "cpu", "gpu")
 PRECISIONS = ("float32", "tf32", "fp16")
 TILE_BATCH = {"cpu": 1, "gpu": 16}
@@ -99,6 +101,11 @@ def load_engine(engine: str, weights: str, options: EngineOptions) -> Engine:
         from cellbatch.inference.tensorflow_engine import TensorflowEngine
 
         return TensorflowEngine(weights, options)
+    if engine == DEEPCELL:
+        raise ConfigError(
+            "--engine deepcell is DeepCell's own code from the image to its labels, and gives no heads; run the "
+            "pipeline, or cellbatch segment, without a preview"
+        )
     raise ConfigError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
 
 

@@ -78,7 +78,7 @@ def load_model(model: Path, options: InferenceOptions, compartment: str, timings
     """Load the network and run it once; what both took, and on which device, goes to the timings."""
     with timings.step("load_model"):
         loaded = LoadedModel(model, options)
-    timings.machine = describe_machine(loaded.engine.device)
+    timings.machine = describe_machine(loaded.engine.device, loaded.gpu)
     check_compartment(loaded.manifest, compartment)
     with timings.step("warm_up"):
         loaded.warm_up()
@@ -99,10 +99,12 @@ def infer_sample(
     """Write the heads of one sample; its seconds inside the network, and around it, go to the timings."""
     clock = Timings.clock()
     network_s, waited_s = loaded.seconds.network, loaded.seconds.waited
+    since = loaded.gpu.mark() if loaded.gpu else None
     done_px = _infer_rows(loaded, image, sample, handoff, part)
     network_s, waited_s = loaded.seconds.network - network_s, loaded.seconds.waited - waited_s
     if done_px:
-        timings.add(sample, "network", network_s)
+        busy = loaded.gpu.busy_since(since) if loaded.gpu and since else None
+        timings.add(sample, "network", network_s, gpu_busy=busy)
         timings.add(sample, "tiles", clock() - network_s - waited_s, pixels=done_px)
 
 

@@ -13,6 +13,7 @@ from cellbatch.errors import ConfigError, InputError
 from cellbatch.geometry.tiles import TileGrid
 from cellbatch.inference.blending import FinishedPart
 from cellbatch.inference.engine import TILE_BATCH, WEIGHTS_FORM, Engine, EngineOptions, OutOfDeviceMemory, load_engine
+from cellbatch.inference.gpu_meter import open_gpu_meter
 from cellbatch.inference.tile_rows import Panel, TilePredictor, blend_rows, cut_panels, read_band
 from cellbatch.inference.tile_window import blend_window
 from cellbatch.io.models import read_manifest, verify_weights
@@ -29,8 +30,8 @@ HEAD_NAMES = ("inner_distance", "interior")
 class InferenceOptions:
     """Which runtime runs the network, and how.
 
-    ``tile_batch`` is the number of tiles per model call (``None`` chooses by device); the others are those of
-    ``EngineOptions``.
+    ``tile_batch`` is the number of tiles per model call (``None`` chooses by device), ``deepcell_python`` starts the
+    engine ``deepcell``; the others are those of ``EngineOptions``.
     """
 
     engine: str = "onnxruntime"
@@ -39,6 +40,7 @@ class InferenceOptions:
     threads: int = 1
     precision: str = "float32"
     tensorrt_cache: str = ""
+    deepcell_python: str = ""
 
 
 class _Seconds(threading.local):
@@ -59,6 +61,7 @@ class LoadedModel:
     Attributes
     ----------
     seconds : that the calling thread has spent so far: ``network``, the warm-up apart, and ``waited`` for its turn
+    gpu : says how busy the GPU is; None on a CPU, and where nobody can be asked
     """
 
     def __init__(self, model: Path, options: InferenceOptions) -> None:
@@ -80,6 +83,7 @@ class LoadedModel:
                 self.engine: Engine = load_engine(options.engine, weights, settings)
             finally:  # damaged weights are told before what the runtime says of them
                 verified.result()
+        self.gpu = open_gpu_meter(self.engine.device)
         self.tile_batch = options.tile_batch or TILE_BATCH[self.engine.device]
         # what the device has room for at once, found out when it has not
         self._room_tiles = self.tile_batch

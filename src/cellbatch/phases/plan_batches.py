@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from cellbatch.geometry.scale import model_shape
-from cellbatch.inference.engine import ENGINES
+from cellbatch.inference.engine import DEEPCELL, ENGINES
 from cellbatch.io.atomic import write_text
 from cellbatch.io.model_sources import ModelSource
 from cellbatch.io.parameters import read_parameters
-from cellbatch.phases.batch_files import BATCH, SAMPLE, choose_layout
+from cellbatch.phases.batch_directives import Directives, fused_room_mb, refuse_fused
+from cellbatch.phases.batch_files import BATCH, choose_layout
 from cellbatch.phases.check_samples import CheckedRow, StagedFile
 from cellbatch.phases.check_samplesheet import check_samplesheet
+from cellbatch.phases.deepcell_application import check_options, name_application
 from cellbatch.phases.loaded_model import check_compartment, make_grid
 from cellbatch.phases.plan_money import (
     assign_machines,
@@ -31,18 +33,15 @@ from cellbatch.phases.rerun_samplesheet import rerun_rows
 from cellbatch.phases.settle_samples import Fallbacks
 from cellbatch.planning.batches import cut_batches, name_batch, spread, weigh
 from cellbatch.planning.machines import read_prices
-from cellbatch.planning.memory import project_engine_mb, project_fused_mb, project_memory_mb
-from cellbatch.planning.rates import FUSED, PHASES
+from cellbatch.planning.memory import project_engine_mb
+from cellbatch.planning.rates import FUSED
 from cellbatch.planning.shards import AUTO_SHARD_PIXELS, count_shards
-from cellbatch.planning.stages import share_out
 from cellbatch.planning.volume import handoff_bytes
 from cellbatch.spec import Batch, Manifest, SampleSpec, override
 
 logger = logging.getLogger(__name__)
 
-AUTO = "auto"
-# worker processes of a task, the cpus of process_medium in conf/base.config
-PROCESSES = 2
+AUTO, SPLIT = "auto", "split"
 PREVIEWED_SAMPLES = 4
 
 
@@ -88,6 +87,12 @@ def plan_batches(
     ConfigError
         If no machine holds a task, or a machine has no price.
     """
+    engine = parameters.get("engine") or ENGINES[0]
+    if engine == DEEPCELL:
+        check_options(parameters)
+        name_application(model.manifest)
+        # its labels come out of one step: there is nothing to hand over
+        parameters = {**parameters, "phases": FUSED}
     table = read_prices(prices) if prices else None
     setting = read_setting(parameters, table)
     manifest: Manifest = override(model.manifest, model_mpp=parameters.get("model_mpp"))
@@ -102,12 +107,13 @@ def plan_batches(
     money = project_money(
         [sum(planned[i].model_pixels for i in cut) for cut in cuts], [p.sample for p in planned], parameters, setting
     )
+    if engine == DEEPCELL:
+        money["phases"]["why"] = "--engine deepcell does all of an image in one step"
     size = parameters.get("shard_pixels")
     directives = Directives(
         phases=money["phases"]["choice"],
-        engine_mb=project_engine_mb(
-            parameters.get("engine") or ENGINES[0], parameters.get("tile_batch") or 1, model.weights_bytes
-        ),
+        engine=engine,
+        engine_mb=project_engine_mb(engine, parameters.get("tile_batch") or 1, model.weights_bytes),
         shard_pixels=AUTO_SHARD_PIXELS if size in (None, AUTO) else int(size),
         is_guarded=keep_going,
         fused_cores=setting.fleet.stations[FUSED].vcpus,
@@ -116,6 +122,12 @@ def plan_batches(
         ),
     )
     batches = [_describe([planned[i] for i in cut], sheet.files, directives) for cut in cuts]
+    if directives.phases == FUSED and parameters.get("phases") == AUTO:
+        reason = refuse_fused(batches, fused_room_mb(parameters, table))
+        if reason:
+            money["phases"] = {"choice": SPLIT, "why": f"--phases auto; {reason}"}
+            directives = replace(directives, phases=SPLIT)
+            batches = [_describe([planned[i] for i in cut], sheet.files, directives) for cut in cuts]
     # the longest tasks start first, so that the last ones to end are short
     batches.sort(key=lambda batch: -batch["meta"]["pixels"])
     machines = assign_machines(batches, parameters, table)
@@ -144,7 +156,7 @@ def plan_batches(
             "name": manifest.name,
             "version": manifest.version,
             "model_mpp": manifest.model_mpp,
-            "prepared": name_prepared(model, parameters.get("engine") or ENGINES[0]),
+            "prepared": name_prepared(model, engine),
         },
         "machines": machines,
         "prices": {name: prices[name] for name in ("region", "date")} if prices else {},
@@ -154,7 +166,7 @@ def plan_batches(
     if parameters.get("preview"):
         # the plan tells of the whole run, its one batch holds a few samples
         shown = [planned[i] for i in spread(len(planned), PREVIEWED_SAMPLES)]
-        batches = [_describe(shown, sheet.files, replace(directives, phases="split"))]
+        batches = [_describe(shown, sheet.files, replace(directives, phases=SPLIT))]
         assign_machines(batches, parameters, table)
     return batches, plan
 
@@ -210,41 +222,6 @@ def _measure(checked: Sequence[CheckedRow], manifest: Manifest) -> Iterator[Plan
         for sample in row.samples:
             shape = model_shape(sample.shape, sample.image_mpp, manifest.model_mpp)
             yield PlannedSample(sample, index, shape[0] * shape[1], len(make_grid(shape, manifest)))
-
-
-@dataclass(frozen=True)
-class Directives:
-    """How all batches of a run are worked on.
-
-    Attributes
-    ----------
-    phases : ``split`` or ``fused``
-    engine_mb : memory of the network's runtime beyond that of the demo model
-    shard_pixels : px of an image per task of inference; a fused task does all of an image
-    is_guarded : each sample is worked on in a process that may die alone
-    fused_cores : of a fused task
-    layout : of the results, of ``LAYOUTS``
-    """
-
-    phases: str
-    engine_mb: int
-    shard_pixels: int
-    is_guarded: bool
-    fused_cores: int = PROCESSES
-    layout: str = SAMPLE
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What runs in tasks of its own."""
-        return (FUSED,) if self.phases == FUSED else PHASES
-
-    def project_memory(self, samples: Sequence[SampleSpec], pixels: Sequence[int]) -> dict[str, int]:
-        """Give the memory of each task of a batch, in MiB."""
-        if self.phases == FUSED:
-            stages = share_out([sample.shape for sample in samples], self.fused_cores, is_guarded=self.is_guarded)
-            return {FUSED: project_fused_mb(samples, pixels, stages, self.engine_mb)}
-        memory = {phase: project_memory_mb(phase, samples, pixels, processes=PROCESSES) for phase in PHASES}
-        return memory | {"infer": project_memory_mb("infer", samples, pixels, extra_mb=self.engine_mb)}
 
 
 def _describe(

@@ -115,8 +115,7 @@ def assign_machines(
     if prices is None or parameters.get("place") != GOOGLE:
         return {}
     cpu = prices.machines(str(parameters["gcp_cpu_machine"]))
-    first = prices.machine(str(parameters["gcp_gpu_machine"]))
-    gpu = [machine for machine in prices.machines(first.family) if machine.vcpus >= first.vcpus]
+    gpu = gpu_machines(parameters, prices)
     used: dict[str, dict[str, int]] = {}
     for batch in batches:
         memory, names = batch["meta"]["memory"], {}
@@ -131,6 +130,12 @@ def assign_machines(
             counts[chosen[0].name] = counts.get(chosen[0].name, 0) + 1
         batch["meta"]["machine"] = names
     return used
+
+
+def gpu_machines(parameters: Mapping[str, Any], prices: Prices) -> list[Machine]:
+    """Machines that a task with a GPU may get on Google Batch, the smallest first."""
+    first = prices.machine(str(parameters["gcp_gpu_machine"]))
+    return [machine for machine in prices.machines(first.family) if machine.vcpus >= first.vcpus]
 
 
 def project_money(

@@ -3,30 +3,28 @@
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cellbatch.geometry.blocks import BlockGrid, cover
 from cellbatch.io.handoffs import HandoffWriter
 from cellbatch.io.label_store import LabelStore
-from cellbatch.io.labels import write_labels
 from cellbatch.io.models import read_manifest
 from cellbatch.phases.failures import Failures, leave_out, remove_empty
 from cellbatch.phases.handoff_files import open_heads, open_shard
 from cellbatch.phases.label_files import LabelFiles
 from cellbatch.phases.loaded_model import HEAD_NAMES
+from cellbatch.phases.made_labels import SampleLabels, hand_over, match_labels, write_layers
 from cellbatch.phases.promised_memory import tie_error, whole_image_px
-from cellbatch.phases.samples import map_here, map_samples, sample_file
+from cellbatch.phases.samples import map_here, map_samples
 from cellbatch.postprocessing.blocks import BlockOptions, NeedsWholeImage, Readable, label_by_blocks
-from cellbatch.postprocessing.matching import NucleusMatching, match_nuclei
 from cellbatch.postprocessing.numbering import close_gaps
-from cellbatch.postprocessing.resize import ResizedLabels
+from cellbatch.postprocessing.resize import CORNER, ResizedLabels, choose_sampling
 from cellbatch.postprocessing.watershed import deep_watershed
 from cellbatch.progress import Progress
 from cellbatch.reporting.timings import Timings
@@ -35,33 +33,8 @@ from cellbatch.spec import COMPARTMENTS, Batch, CompartmentSpec, SampleSpec, Wat
 logger = logging.getLogger(__name__)
 
 MAXIMA_THRESHOLD = "maxima_threshold_"
-# arrays and attributes of a sample in the labels hand-off, besides whole_cell and nuclear
-NUCLEAR_MATCHED = "nuclear_matched"
-NUCLEAR_MATCHING = "nuclear_matching"
-UNCERTIFIED = "uncertified_blocks"
 # in memory a small image takes three quarters of the time; block by block a large one takes a bounded memory
 IN_MEMORY_PX = 1 << 22
-WRITTEN_PX = 1024
-
-
-@dataclass
-class SampleLabels:
-    """What was made of one sample.
-
-    Attributes
-    ----------
-    labels : uint32 (Y, X) at image resolution by name, arrays or views on stores
-    matching : cells of the nuclei, where both compartments are made
-    uncertified : blocks per compartment whose labels a wider halo might have changed
-    pixels : of the sample at ``model_mpp``
-    seconds : that it took
-    """
-
-    labels: dict[str, Any] = field(default_factory=dict)
-    matching: NucleusMatching | None = None
-    uncertified: dict[str, int] = field(default_factory=dict)
-    pixels: int = 0
-    seconds: float = 0.0
 
 
 def resolve_watershed(
@@ -82,7 +55,11 @@ def resolve_watershed(
 
 
 def make_labels(
-    heads: Mapping[str, np.ndarray], options: WatershedOptions, shape: tuple[int, int], threads: int = 1
+    heads: Mapping[str, np.ndarray],
+    options: WatershedOptions,
+    shape: tuple[int, int],
+    threads: int = 1,
+    sampling: str = CORNER,
 ) -> np.ndarray:
     """Labels of one compartment at image resolution, all in memory.
 
@@ -90,21 +67,22 @@ def make_labels(
     ----------
     heads : ``inner_distance`` and ``interior``, float32 (Y, X) at ``model_mpp``
     shape : (Y, X) of the image
+    sampling : how labels return to image size, see ``choose_sampling``
 
     Returns
     -------
     uint32 (Y, X), 1 … n and 0 for background
     """
     labels = deep_watershed(heads["inner_distance"], heads["interior"], threads=threads, **asdict(options))
-    return np.asarray(bring_to_image(labels, shape)[:, :])
+    return np.asarray(bring_to_image(labels, shape, sampling)[:, :])
 
 
-def bring_to_image(labels: Readable, shape: tuple[int, int]) -> Readable:
+def bring_to_image(labels: Readable, shape: tuple[int, int], sampling: str) -> Readable:
     """View labels at image resolution.
 
     Where an image is coarser than the model a label can lose all its pixels; the gaps in the numbers are closed.
     """
-    resized = ResizedLabels(labels, shape)
+    resized = ResizedLabels(labels, shape, sampling)
     return close_gaps(resized) if resized.loses_labels else resized
 
 
@@ -165,7 +143,7 @@ def postprocess_labels(
     work = replace(work, whole_image_px=whole_image_px(large, [work.model_px(one) for one in large], processes))
     with HandoffWriter(output.handoff) as handoff:
         for sample, made in map_samples(work.label_small, small, processes, failures):
-            _hand_over(handoff, sample, made, timings)
+            hand_over(handoff, sample, made, timings)
         # one after the other, in this process, because what they give stays on disk until it is written
         deque(map_here(partial(work.label_large, handoff=handoff, timings=timings), large, failures), maxlen=0)
         leave_out(failures, batch, handoff, output.folder)
@@ -196,15 +174,15 @@ class _Work:
     def label_small(self, sample: SampleSpec) -> SampleLabels:
         """Label in memory."""
         clock = Timings.clock()
-        made = SampleLabels()
+        made, sampling = SampleLabels(), choose_sampling(len(self.options))
         for compartment, watershed in self.options.items():
             maps = {head: source[:, :] for head, source in self._maps(sample, compartment).items()}
-            made.labels[compartment] = make_labels(maps, watershed, sample.shape)
+            made.labels[compartment] = make_labels(maps, watershed, sample.shape, sampling=sampling)
             made.uncertified[compartment] = 0
             made.pixels = maps["interior"].size
-        self._match(sample, made)
+        match_labels(sample, made)
         made.labels = {name: np.asarray(values[:, :]) for name, values in made.labels.items()}
-        self._write(sample, made, threads=1)
+        write_layers(sample, made, self.output, threads=1)
         return replace(made, seconds=clock())
 
     def label_large(self, sample: SampleSpec, handoff: HandoffWriter, timings: Timings) -> None:
@@ -223,12 +201,12 @@ class _Work:
                 except NeedsWholeImage as error:
                     files = ", ".join(path.name for path in self.heads)
                     raise tie_error(error, shape[0] * shape[1], f"{compartment} maps in {files}") from error
-                made.labels[compartment] = bring_to_image(store, sample.shape)
+                made.labels[compartment] = bring_to_image(store, sample.shape, choose_sampling(len(self.options)))
                 made.uncertified[compartment] = len(report.uncertified)
                 made.pixels = shape[0] * shape[1]
-            self._match(sample, made)
-            progress.add(self._write(sample, made, self.threads))
-            _hand_over(handoff, sample, replace(made, seconds=clock()), timings, progress.add)
+            match_labels(sample, made)
+            progress.add(write_layers(sample, made, self.output, self.threads))
+            hand_over(handoff, sample, replace(made, seconds=clock()), timings, progress.add)
 
     def _work_px(self, sample: SampleSpec) -> int:
         """Pixels of all steps of a large sample: labelling, and each layer into its file and into the hand-off."""
@@ -238,53 +216,3 @@ class _Work:
 
     def _maps(self, sample: SampleSpec, compartment: str) -> dict[str, Any]:
         return {head: open_heads(self.heads, sample.sample, f"{compartment}_{head}") for head in HEAD_NAMES}
-
-    def _match(self, sample: SampleSpec, made: SampleLabels) -> None:
-        """Add the nuclei with the numbers of their cells."""
-        if set(made.labels) != set(COMPARTMENTS):
-            return
-        whole_cell, nuclear = (made.labels[name] for name in COMPARTMENTS)
-        cores = BlockGrid(sample.shape, WRITTEN_PX).cores()
-        made.matching = match_nuclei((nuclear[core.slices], whole_cell[core.slices]) for core in cores)
-        made.labels[NUCLEAR_MATCHED] = made.matching.apply(nuclear)
-
-    def _write(self, sample: SampleSpec, made: SampleLabels, threads: int) -> int:
-        """Write the label files; how many px they have together."""
-        layers = made.labels if self.output.is_tiff_wanted else {}
-        for name, labels in layers.items():
-            path = sample_file(self.output.folder, sample, f"{name}.ome.tif")
-            write_labels(path, labels, sample.image_mpp, name, threads)
-        return len(layers) * sample.shape[0] * sample.shape[1]
-
-
-def _hand_over(
-    handoff: HandoffWriter,
-    sample: SampleSpec,
-    made: SampleLabels,
-    timings: Timings,
-    count_px: Callable[[int], None] = lambda pixels: None,
-) -> None:
-    """Write everything of a sample into the hand-off, the labels block by block."""
-    for name, labels in made.labels.items():
-        target = handoff.create(sample.sample, name, sample.shape, np.uint32)
-        for start, block in _blocks(labels, sample.shape, target.chunks):
-            target.write(start, block)
-            count_px(block.size)
-    attributes: dict[str, Any] = {UNCERTIFIED: made.uncertified}
-    if made.matching:
-        handoff.write(sample.sample, NUCLEAR_MATCHING, made.matching.table)
-        attributes["matching"] = made.matching.counts()
-    handoff.write_attributes(sample.sample, attributes)
-    for compartment, count in made.uncertified.items():
-        if count:
-            logger.warning("sample %s: %d blocks of %s could not be certified", sample.sample, count, compartment)
-    timings.add(sample.sample, "postprocess", made.seconds, pixels=made.pixels)
-
-
-def _blocks(
-    labels: Readable, shape: tuple[int, int], chunks: tuple[int, ...]
-) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Blocks of whole chunks, with their first pixel."""
-    rows = chunks[0] * max(WRITTEN_PX // chunks[0], 1)
-    for core in cover(shape, (rows, chunks[1])):
-        yield (core.y0, core.x0), np.asarray(labels[core.slices], np.uint32)

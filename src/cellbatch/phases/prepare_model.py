@@ -13,7 +13,7 @@ import numpy as np
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.inference.blending import extract_tiles
 from cellbatch.inference.conversion import TensorflowNetwork, compare_heads, converter_version
-from cellbatch.inference.engine import WEIGHTS_FORM
+from cellbatch.inference.engine import DEEPCELL, WEIGHTS_FORM
 from cellbatch.io.atomic import atomic_path, write_text
 from cellbatch.io.images import open_image
 from cellbatch.io.model_archives import hash_md5, unpack_archive
@@ -74,8 +74,9 @@ def prepare_model(source: ModelSource, output: Path, options: PreparationOptions
             _copy_prepared(source, temporary, form)
         else:
             _make_prepared(source, temporary, Path(scratch), options)
-        engine = "onnxruntime" if form == "onnx" else "tensorflow"
-        LoadedModel(temporary, InferenceOptions(engine, "cpu", tile_batch=1)).warm_up()
+        # DeepCell's own Python loads its network itself, in the tasks: nothing of it need be here
+        if options.engine != DEEPCELL:
+            LoadedModel(temporary, InferenceOptions(options.engine, "cpu", tile_batch=1)).warm_up()
         manifest = read_manifest(temporary)
     logger.info("model %s %s is ready for %s", manifest.name, manifest.version, options.engine)
     return manifest

@@ -17,7 +17,7 @@ from cellbatch.phases.pixels import write_pixels
 from cellbatch.phases.samples import map_here, map_samples
 from cellbatch.phases.sources import SampleImage
 from cellbatch.phases.streamed_preprocessing import check_pixels, stream_sample
-from cellbatch.preprocessing.resize import resize_image
+from cellbatch.preprocessing.resize_single import resize_input
 from cellbatch.preprocessing.statistics import PreprocessingStatistics, bin_pixels, compute_statistics
 from cellbatch.reporting.timings import Timings
 from cellbatch.spec import Batch, Manifest, PreprocessingOptions, SampleSpec
@@ -94,7 +94,7 @@ def prepare_input(
     statistics : all that is global, from which with the bins float32 is rebuilt exactly
     """
     shape = model_shape(image.shape[:2], image_mpp, manifest.model_mpp)
-    resized = resize_image(image, shape)
+    resized = resize_input(image, shape)
     statistics = compute_statistics(resized, options)
     return bin_pixels(resized, statistics), statistics
 

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from cellbatch.phases.preview_grid import MPP_FACTORS, PreviewCell, PreviewRecip
 from cellbatch.phases.settle_samples import resolve_channel
 from cellbatch.phases.sources import SampleImage
 from cellbatch.phases.streamed_preprocessing import check_pixels
+from cellbatch.postprocessing.resize import choose_sampling
 from cellbatch.preprocessing.statistics import equalize
 from cellbatch.reporting.overlays import draw_overlay
 from cellbatch.spec import Batch, SampleSpec, Window, override
@@ -153,7 +155,8 @@ def _segment_crop(
         watershed = resolve_watershed(
             manifest.selected(compartment), {name: cell.parameters.get(name) for name in WATERSHED}
         )
-        labels = {name: make_labels(maps, watershed[name], crop.shape[:2]) for name, maps in heads.items()}
+        how = partial(make_labels, shape=crop.shape[:2], sampling=choose_sampling(len(heads)))
+        labels = {name: how(maps, watershed[name]) for name, maps in heads.items()}
         picture = Image.fromarray(draw_overlay(crop, labels.get("whole_cell"), labels.get("nuclear")))
         picture.thumbnail((SHOWN_PX, SHOWN_PX), Image.Resampling.LANCZOS)
         pictures.append(picture)

@@ -4,64 +4,27 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cellbatch.io.handoffs import HandoffReader, HandoffWriter
+from cellbatch.inference.engine import DEEPCELL
 from cellbatch.phases.batch_files import BATCH, join_labels
 from cellbatch.phases.failures import Failures, leave_out
-from cellbatch.phases.handoff_files import forget_files
-from cellbatch.phases.infer_tiles import InferredPart, infer_sample, load_model
-from cellbatch.phases.label_files import LabelFiles
-from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel
-from cellbatch.phases.machine import describe_machine
-from cellbatch.phases.measure_cells import MeasuredFiles, SummaryLines, measure_sample
-from cellbatch.phases.pixels import PixelReader
-from cellbatch.phases.postprocess_labels import postprocess_labels
-from cellbatch.phases.preprocess_images import preprocess_images
+from cellbatch.phases.measure_cells import SummaryLines
+from cellbatch.phases.sample_work import Done, SampleWork, SegmentFiles, SegmentOptions
 from cellbatch.phases.samples import Workers, map_here, stream_samples
+from cellbatch.phases.segment_with_deepcell import DeepcellWork
 from cellbatch.planning.rates import FUSED
-from cellbatch.planning.shards import Shard
 from cellbatch.planning.stages import INFERRED_AT_ONCE, Stages, share_out
-from cellbatch.reporting.timings import OVERLAPPED, Timings, peak_memory_mb
+from cellbatch.reporting.timings import OVERLAPPED, SETUP_STEPS, Timings, peak_memory_mb
 from cellbatch.spec import Batch, SampleSpec
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SegmentFiles:
-    """Where everything is read and written.
-
-    Attributes
-    ----------
-    model : folder of the prepared model
-    labels : gets ``<sample>.<compartment>.ome.tif``, unless ``is_tiff_wanted`` is False
-    measured : images, and where all other results go; its ``labels`` are not used
-    summary : as ``measure_batch`` writes it; absent if no sample was labelled
-    scratch : folder for what goes from phase to phase, which is deleted as soon as it is used
-    """
-
-    model: Path
-    labels: Path
-    measured: MeasuredFiles
-    summary: Path
-    scratch: Path
-    is_tiff_wanted: bool = True
-
-
-@dataclass(frozen=True)
-class SegmentOptions:
-    """Options of the phases: see ``preprocess_images``, ``infer_batch`` and ``postprocess_labels``."""
-
-    compartment: str = "both"
-    preprocessing: Mapping[str, float | None] = field(default_factory=dict)
-    watershed: Mapping[str, float | None] = field(default_factory=dict)
-    inference: InferenceOptions = field(default_factory=InferenceOptions)
 
 
 def segment_batch(
@@ -98,86 +61,20 @@ def segment_batch(
     lines, timings, clock = SummaryLines(), Timings(FUSED, batch.batch), Timings.clock()
     logger.info("segmenting %d images of batch %s", len(batch.samples), batch.batch)
     with tempfile.TemporaryDirectory(prefix="fused.", dir=files.scratch) as scratch:
-        work = _Work(batch.batch, replace(files, scratch=Path(scratch)), options, processes)
+        kind = DeepcellWork if options.inference.engine == DEEPCELL else SampleWork
+        work = kind(batch.batch, replace(files, scratch=Path(scratch)), options, processes)
         stream = _Stream(work, stages, timings, failures)
         for _, done in stream.run(batch):
             lines.add(done.line, done.thumbnail)
         stream.leave_out(batch)
-    setup_s = sum(row["seconds"] for row in timings.rows() if row["step"] in ("load_model", "warm_up"))
-    timings.add("", OVERLAPPED, max(clock() - setup_s, 0.0), peak_mb=stream.peak_mb())
+    setup_s = sum(row["seconds"] for row in timings.rows() if row["step"] in SETUP_STEPS)
+    timings.add("", OVERLAPPED, max(clock() - setup_s, 0.0), peak_mb=stream.peak_mb(), gpu_busy=stream.gpu_busy)
     if len(lines):
         lines.write(files.summary)
         files.measured.join(files.summary, batch.batch)
     if files.measured.table.layout == BATCH:
         join_labels(files.labels, batch.batch)
     return timings
-
-
-@dataclass(frozen=True)
-class _Done:
-    """What is left of a sample when its files are written."""
-
-    line: dict[str, Any]
-    thumbnail: bytes
-    timings: Timings
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What is done with each sample, in this process or in a worker."""
-
-    batch: str
-    files: SegmentFiles
-    options: SegmentOptions
-    threads: int
-
-    def path(self, sample: SampleSpec, phase: str) -> Path:
-        """Scratch file that a phase makes of a sample."""
-        return self.files.scratch / f"{sample.sample}.{phase}.zip"
-
-    def alone(self, sample: SampleSpec) -> Batch:
-        """One sample as a batch of the task's name."""
-        return Batch(self.batch, (sample,))
-
-    def prepare(self, sample: SampleSpec) -> Timings:
-        """Preprocess."""
-        images, target = self.files.measured.images, self.path(sample, "pixels")
-        return preprocess_images(
-            self.alone(sample), images, self.files.model, target, overrides=self.options.preprocessing
-        )
-
-    def infer(self, sample: SampleSpec, loaded: LoadedModel) -> Timings:
-        """Infer all of an image."""
-        timings, source = Timings("infer", self.batch), self.path(sample, "pixels")
-        timings.machine = describe_machine(loaded.engine.device)
-        part = InferredPart(self.options.compartment, Shard())
-        with HandoffReader(source) as pixels, HandoffWriter(self.path(sample, "heads")) as heads:
-            infer_sample(loaded, PixelReader(pixels, sample.sample), sample.sample, heads, part, timings)
-        source.unlink()
-        return timings
-
-    def finish(self, sample: SampleSpec) -> _Done:
-        """Label and measure."""
-        heads, labels = self.path(sample, "heads"), self.path(sample, "labels")
-        timings = postprocess_labels(
-            self.alone(sample),
-            heads,
-            self.files.model,
-            LabelFiles(self.files.labels, labels, self.files.is_tiff_wanted),
-            compartment=self.options.compartment,
-            overrides=self.options.watershed,
-            processes=self.threads,
-        )
-        measured = replace(self.files.measured, labels=labels)
-        line, thumbnail, seconds = measure_sample(sample, self.batch, measured)
-        measuring = Timings("measure", self.batch)
-        measuring.add(sample.sample, "measure", seconds, pixels=sample.shape[0] * sample.shape[1])
-        timings.extend(measuring)
-        # only now, because a worker that dies is given its sample once more
-        forget_files()
-        heads.unlink()
-        labels.unlink()
-        return _Done(line, thumbnail, timings)
 
 
 class _Stream:
@@ -191,18 +88,21 @@ class _Stream:
     failures : see ``segment_batch``
     """
 
-    def __init__(self, work: _Work, stages: Stages, timings: Timings, failures: Failures | None) -> None:
+    def __init__(self, work: SampleWork, stages: Stages, timings: Timings, failures: Failures | None) -> None:
         self._work, self._stages, self._timings, self._failures = work, stages, timings, failures
         phases = ("preprocess", "infer", "measure")
         self._prepared, self._inferred, self._finished = (None if failures is None else Failures(p) for p in phases)
         self._peaks_mb = {"prepare": 0.0, "finish": 0.0}
+        # share of the time from the loaded network to the last file in which the GPU worked
+        self.gpu_busy: float | None = None
 
-    def run(self, batch: Batch) -> Iterator[tuple[SampleSpec, _Done]]:
+    def run(self, batch: Batch) -> Iterator[tuple[SampleSpec, Done]]:
         """Give each sample that came through, in order."""
         stages, is_process = self._stages, self._stages.is_process
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
             # while the network is loaded, the first samples are prepared
             loading = pool.submit(self._load)
+            stack.callback(lambda: loading.exception() or self._work.release(loading.result()[0]))
 
             def infer(sample: SampleSpec) -> Timings | None:
                 work = partial(self._work.infer, loaded=loading.result()[0])
@@ -218,12 +118,14 @@ class _Stream:
             for sample, done in stream_samples(self._work.finish, stream, finish, self._finished):
                 self._note("finish", done.timings)
                 yield sample, done
-            self._timings.extend(loading.result()[1])
+            loaded, timings, since = loading.result()
+            self._timings.extend(timings)
+            self.gpu_busy = loaded.gpu.busy_since(since) if loaded.gpu else None
 
-    def _load(self) -> tuple[LoadedModel, Timings]:
+    def _load(self) -> tuple[Any, Timings, Any]:
         timings = Timings("infer", self._work.batch)
-        options = self._work.options
-        return load_model(self._work.files.model, options.inference, options.compartment, timings), timings
+        loaded = self._work.load(timings)
+        return loaded, timings, loaded.gpu.mark() if loaded.gpu else None
 
     def _noted(self, stage: str, stream: Iterator[tuple[SampleSpec, Timings | None]]) -> Iterator[SampleSpec]:
         """Take the timings of a stage out of its stream; a sample without went wrong there."""

@@ -26,7 +26,8 @@ from cellbatch.phases.measure_cells import MeasuredFiles
 from cellbatch.phases.method_options import PREPROCESSING, WATERSHED
 from cellbatch.phases.plan_batches import plan_batches
 from cellbatch.phases.ready_model import ready_model
-from cellbatch.phases.segment_batch import SegmentFiles, SegmentOptions, segment_batch
+from cellbatch.phases.sample_work import SegmentFiles, SegmentOptions
+from cellbatch.phases.segment_batch import segment_batch
 from cellbatch.spec import SAMPLE_NAME, Batch
 
 logger = logging.getLogger(__name__)

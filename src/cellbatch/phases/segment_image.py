@@ -9,6 +9,7 @@ from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.postprocess_labels import make_labels, resolve_watershed
 from cellbatch.phases.preprocess_images import prepare_input
 from cellbatch.phases.streamed_preprocessing import check_pixels
+from cellbatch.postprocessing.resize import choose_sampling
 from cellbatch.preprocessing.statistics import equalize
 from cellbatch.spec import Window
 
@@ -62,4 +63,5 @@ def segment_loaded(
     bins, statistics = prepare_input(pixels, image_mpp, manifest, manifest.preprocessing)
     heads = loaded.infer(equalize(bins, statistics, Window(0, bins.shape[0], 0, bins.shape[1])), compartment)
     options = resolve_watershed(manifest.selected(compartment), {})
-    return {name: make_labels(maps, options[name], image.shape[:2]) for name, maps in heads.items()}
+    sampling = choose_sampling(len(heads))
+    return {name: make_labels(maps, options[name], image.shape[:2], sampling=sampling) for name, maps in heads.items()}

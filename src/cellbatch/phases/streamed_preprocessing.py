@@ -13,7 +13,7 @@ from cellbatch.geometry.scale import model_shape
 from cellbatch.io.prefetch import read_ahead
 from cellbatch.io.scratch import ScratchPlanes
 from cellbatch.phases.sources import SampleImage
-from cellbatch.preprocessing.resize import resize_window
+from cellbatch.preprocessing.resize_single import choose_resize
 from cellbatch.preprocessing.statistics import PreprocessingStatistics
 from cellbatch.preprocessing.streaming import stream_statistics
 from cellbatch.progress import Progress
@@ -149,6 +149,8 @@ def _resize(
     for strip in read_ahead(_strips(shape), read, 1):
         lowest, highest = min(lowest, float(strip.min())), max(highest, float(strip.max()))
         progress.add(strip.shape[0] * strip.shape[1])
+
+    resize_window = choose_resize(resized.shape[0])
 
     def resize(window: Window) -> tuple[Window, Any]:
         return window, resize_window(read, shape, resized.shape[1:], window, (lowest, highest))

@@ -57,7 +57,9 @@ FINISHING_PHASES = ("postprocess", "measure")
 
 # beyond the first tile of a model call, and beyond ONNX Runtime, both for the demo model's size of network
 TILE_MB = 12
-ENGINE_MB = {"onnxruntime": 0, "tensorflow": 600}
+ENGINE_MB = {"onnxruntime": 0, "tensorflow": 600, "deepcell": 1400}
+# DeepCell's own code holds a whole image, its tiles and all their heads, beside what this project holds
+ENGINE_BYTES_PER_PX = {"deepcell": 800}
 # with a network of Mesmer's size (weights of 104 MB) and one tile INFER_TILES was seen to take 320 MB more than with
 # the demo model, SEGMENT_BATCH 440 MB more
 MEMORY_PER_WEIGHTS = 5.0
@@ -75,6 +77,17 @@ def project_engine_mb(engine: str, tile_batch: int, weights_bytes: int = 0) -> i
     """
     weights_mb = MEMORY_PER_WEIGHTS * max(0, weights_bytes - SMALL_WEIGHTS_BYTES) / MIB
     return ENGINE_MB[engine] + TILE_MB * (tile_batch - 1) + round(weights_mb)
+
+
+def project_whole_mb(engine: str, pixels: Iterable[int]) -> int:
+    """Memory of an engine that holds images as a whole, one at a time, in MiB; 0 of one that does not.
+
+    Parameters
+    ----------
+    engine : name of the runtime
+    pixels : of each image of a task, the larger of its own and of those at ``model_mpp``
+    """
+    return round(ENGINE_BYTES_PER_PX.get(engine, 0) * max(pixels, default=0) / MIB)
 
 
 def forced_bytes(sample: SampleSpec) -> int:

@@ -5,18 +5,39 @@ from numpy.typing import NDArray
 
 from cellbatch.postprocessing.blocks import Readable
 
+# which pixel of the source a position shows: the one under its upper left corner, or under its centre
+CORNER, CENTRE = "corner", "centre"
+
+
+def choose_sampling(compartments: int) -> str:
+    """Rule by which labels return to image size, as DeepCell 0.12.10 does it: it depends on how many it returns.
+
+    Parameters
+    ----------
+    compartments : int
+        Label images that are made at once.
+
+    Returns
+    -------
+    str
+        ``corner`` for one, which DeepCell gives to OpenCV, ``centre`` for several, which it gives to scikit-image.
+    """
+    return CORNER if compartments == 1 else CENTRE
+
 
 class ResizedLabels:
     """Nearest-neighbour view of a label image at another size, computed for each rectangle that is asked for.
 
-    Row or column ``i`` shows the source's ``floor(i * (1 / (n_out / n_in)))``, in double and in this order, at most
-    the last one.
+    Row or column ``i`` shows the source's ``floor(i * (1 / (n_out / n_in)))`` (``corner``) or
+    ``floor((i + 0.5) * (n_in / n_out))`` (``centre``), in double and in this order, at most the last one.
 
     Parameters
     ----------
     labels : array-like with shape and slices, shape (Y, X), integers
     shape : (int, int)
         Wanted height and width in px.
+    sampling : {"corner", "centre"}
+        Which pixel of the source a position shows, see `choose_sampling`.
 
     Attributes
     ----------
@@ -32,7 +53,8 @@ class ResizedLabels:
 
     References
     ----------
-    Equal to OpenCV's INTER_NEAREST, with which DeepCell 0.12.10 brings labels back to image size.
+    ``corner`` equals OpenCV's INTER_NEAREST, ``centre`` scikit-image's ``resize`` of order 0; black-box runs of
+    DeepCell 0.12.10 show the first for one compartment and the second for both.
 
     Examples
     --------
@@ -40,7 +62,7 @@ class ResizedLabels:
     [[1, 2], [1, 2]]
     """
 
-    def __init__(self, labels: Readable, shape: tuple[int, int]) -> None:
+    def __init__(self, labels: Readable, shape: tuple[int, int], sampling: str = CORNER) -> None:
         if len(labels.shape) != 2 or 0 in labels.shape:
             raise ValueError(f"expected labels of shape (Y, X), found shape {labels.shape}")
         if len(shape) != 2 or min(shape) < 1:
@@ -49,7 +71,9 @@ class ResizedLabels:
         self.dtype = np.asarray(labels[0:1, 0:1]).dtype
         self.loses_labels = any(n_out < n_in for n_in, n_out in zip(labels.shape, shape, strict=True))
         self._labels = labels
-        self._rows, self._columns = (_nearest(n_in, n_out) for n_in, n_out in zip(labels.shape, shape, strict=True))
+        self._rows, self._columns = (
+            _nearest(n_in, n_out, sampling) for n_in, n_out in zip(labels.shape, shape, strict=True)
+        )
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.integer]:
         """Labels of a rectangle, of the source's dtype."""
@@ -63,7 +87,7 @@ class ResizedLabels:
         return source.take(rows - y0, axis=0).take(columns - x0, axis=1)
 
 
-def resize_labels(labels: NDArray[np.integer], shape: tuple[int, int]) -> NDArray[np.integer]:
+def resize_labels(labels: NDArray[np.integer], shape: tuple[int, int], sampling: str = CORNER) -> NDArray[np.integer]:
     """Nearest-neighbour resize of a whole label image; see ``ResizedLabels``.
 
     Parameters
@@ -71,6 +95,8 @@ def resize_labels(labels: NDArray[np.integer], shape: tuple[int, int]) -> NDArra
     labels : ndarray of integers, shape (Y, X)
     shape : (int, int)
         Wanted height and width in px.
+    sampling : {"corner", "centre"}
+        See `choose_sampling`.
 
     Returns
     -------
@@ -91,10 +117,13 @@ def resize_labels(labels: NDArray[np.integer], shape: tuple[int, int]) -> NDArra
     """
     if labels.dtype.kind not in "iu":
         raise TypeError(f"expected integer labels, found dtype {labels.dtype}")
-    return ResizedLabels(labels, shape)[:, :]
+    return ResizedLabels(labels, shape, sampling)[:, :]
 
 
-def _nearest(n_in: int, n_out: int) -> NDArray[np.intp]:
+def _nearest(n_in: int, n_out: int, sampling: str) -> NDArray[np.intp]:
     """Source index of each of `n_out` positions on an axis of `n_in` px."""
-    position = np.arange(n_out) * (1 / (n_out / n_in))
+    if sampling == CENTRE:
+        position = (np.arange(n_out) + 0.5) * (n_in / n_out)
+    else:
+        position = np.arange(n_out) * (1 / (n_out / n_in))
     return np.minimum(np.floor(position).astype(np.intp), n_in - 1)

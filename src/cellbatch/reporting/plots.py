@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cellbatch.reporting.section import make_section
 from cellbatch.reporting.summary import AREA_COLUMNS, INTENSITY_COLUMNS
-from cellbatch.reporting.timing_tables import mixed_machines, network_share, seconds_by_phase
+from cellbatch.reporting.timing_tables import gpu_busy_share, mixed_machines, network_share, seconds_by_phase
 
 MAX_BARS = 200
 _HISTOGRAM_BINS = 40
@@ -82,6 +82,10 @@ def plot_time(timings: pd.DataFrame) -> dict[str, Any] | None:
     share = network_share(timings)
     if share is not None:
         note += f" In one task per batch the phases run at the same time; {share:.0%} of it was inside the network."
+    busy = gpu_busy_share(timings)
+    if busy is not None:
+        models = ", ".join(sorted(set(timings.loc[timings["gpu_busy"].notna(), "machine"]) - {""})) or "GPU"
+        note += f" {models}: at work for {busy:.0%} of the time in which there was something to infer."
     for batch, machines in mixed_machines(timings).items():
         note += f" Inference of {batch} ran on different machines: {', '.join(machines)}."
     categories = {"set-up": {"color": "#d55e00"}, "work": {"color": "#0072b2"}}

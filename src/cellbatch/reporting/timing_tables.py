@@ -66,7 +66,25 @@ def network_share(timings: pd.DataFrame) -> float | None:
     """
     whole_s = float(timings.loc[timings["step"] == OVERLAPPED, "seconds"].sum())
     network_s = float(timings.loc[timings["step"] == "network", "seconds"].sum())
-    return network_s / whole_s if whole_s else None
+    # DeepCell's own code does not say how much of its time it spends there
+    return network_s / whole_s if whole_s and network_s else None
+
+
+def gpu_busy_share(timings: pd.DataFrame) -> float | None:
+    """Share of the time in which the GPU worked: of fused tasks as a whole, else of the inference of samples.
+
+    Parameters
+    ----------
+    timings : as ``merge_timings`` returns it
+
+    Returns
+    -------
+    float or None
+        0 … 1, weighted by seconds; None where no GPU was asked
+    """
+    asked = timings[timings["gpu_busy"].notna() & (timings["seconds"] > 0)]
+    rows = asked[asked["step"] == OVERLAPPED] if (asked["step"] == OVERLAPPED).any() else asked
+    return float((rows["gpu_busy"] * rows["seconds"]).sum() / rows["seconds"].sum()) if len(rows) else None
 
 
 def mixed_machines(timings: pd.DataFrame) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ COLUMNS = {
     "pixels": "int64",
     "machine": "str",
     "peak_mb": "float64",
+    "gpu_busy": "float64",
 }
 
 
@@ -64,7 +66,16 @@ class Timings:
         """Take the rows of another phase of the same task over."""
         self._rows.extend(other.rows())
 
-    def add(self, sample: str, step: str, seconds: float, *, pixels: int = 0, peak_mb: float | None = None) -> None:
+    def add(
+        self,
+        sample: str,
+        step: str,
+        seconds: float,
+        *,
+        pixels: int = 0,
+        peak_mb: float | None = None,
+        gpu_busy: float | None = None,
+    ) -> None:
         """Record a step that ends now.
 
         Parameters
@@ -74,6 +85,7 @@ class Timings:
         seconds : how long it took
         pixels : how many px it worked on, 0 where that says nothing
         peak_mb : most memory so far, in MB (10⁶ bytes), where it is not that of this process alone
+        gpu_busy : share of the time in which the GPU worked, 0 … 1, where it was asked
         """
         self._rows.append(
             {
@@ -86,6 +98,7 @@ class Timings:
                 "pixels": int(pixels),
                 "machine": self.machine,
                 "peak_mb": peak_memory_mb() if peak_mb is None else peak_mb,
+                "gpu_busy": math.nan if gpu_busy is None else gpu_busy,
             }
         )
 
