@@ -1,4 +1,4 @@
-"""Measure the demo model on fields that training never saw: ``python training/evaluate.py --nuclei NPZ``.
+"""Measure a model on fields that training never saw: ``python training/evaluate.py --nuclei NPZ``.
 
 Prints a table of F1 scores for drawn tissue and for real nuclei; ``--tune`` tries watershed options on the
 validation split instead. ``f1_at_iou`` needs NumPy and SciPy only.
@@ -56,10 +56,10 @@ def infer_cases(model: LoadedModel, fields: Iterator[Field], kinds: list[str]) -
         One for each compartment that has a truth.
     """
     for kind, field in zip(kinds, fields, strict=True):
-        heads = model.infer(field.image)
+        heads = model.infer(field.image[..., : len(model.manifest.channels)])
         yield kind, "nuclear", field.nuclear, heads["nuclear"]
         # cells around real nuclei are drawn ones: they are no evidence
-        if kind == "drawn":
+        if kind == "drawn" and "whole_cell" in heads:
             yield kind, "whole_cell", field.whole_cell, heads["whole_cell"]
 
 
@@ -119,7 +119,7 @@ def tune(cases: list[Case], compartment: str, default: WatershedOptions) -> Iter
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description="Measure the demo model on held-out fields.")
+    parser = argparse.ArgumentParser(description="Measure a model on held-out fields.")
     parser.add_argument("--model", type=Path, default=MODEL_FOLDER, help="model folder")
     parser.add_argument("--nuclei", type=Path, help="NPZ of real nuclei; drawn tissue only without it")
     parser.add_argument("--cache", type=Path, default=HERE / "cache", help="folder for prepared fields")

@@ -1,6 +1,6 @@
-"""Export the trained network: ``python training/export.py [--onnx FILE] [--saved_model DIR] [--model_folder DIR]``.
+"""Export a trained network: ``python training/export.py [--network demo_nuclear] [--onnx FILE] [--saved_model DIR] …``.
 
-Without arguments it writes the ONNX file of the shipped model. Wherever a manifest lies beside what is written, the
+Without the last ones it writes the ONNX file of the shipped model. Wherever a manifest lies beside what is written, the
 sha256 goes into it.
 """
 
@@ -14,26 +14,30 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import network
+import network_nuclear
 import onnx
 import tensorflow as tf
 import tf2onnx
-from network import HEADS, INPUT_SHAPE, build_network, load_weights
 
 from cellbatch.io.models import MANIFEST_FILE, hash_weights
 
 HERE = Path(__file__).parent
-MODEL_FOLDER = HERE.parent / "assets" / "models" / "demo"
+MODELS = HERE.parent / "assets" / "models"
+NETWORKS = {"demo": network, "demo_nuclear": network_nuclear}
 OPSET = 17
 LOG = logging.getLogger("export")
 
 
-def load_network(weights: Path) -> Any:
-    """Rebuild the network from its stored weights.
+def load_network(weights: Path, name: str = "demo") -> Any:
+    """Rebuild a network from its stored weights.
 
     Parameters
     ----------
     weights : path
-        NPZ of ``train.py``.
+        NPZ of ``train.py`` or ``train_nuclear.py``.
+    name : str
+        One of ``NETWORKS``.
 
     Returns
     -------
@@ -41,8 +45,8 @@ def load_network(weights: Path) -> Any:
         The trained network.
     """
     keras.backend.clear_session()
-    model = build_network()
-    load_weights(model, weights)
+    model = NETWORKS[name].build_network()
+    network.load_weights(model, weights)
     return model
 
 
@@ -57,14 +61,15 @@ def make_function(model: Any) -> Any:
     Returns
     -------
     tf.function
-        ``image`` (N, 256, 256, 2) float32 → dict of heads.
+        ``image`` (N, Y, X, C) float32 → dict of heads.
     """
-    signature = [tf.TensorSpec((None, *INPUT_SHAPE), tf.float32, name="image")]
+    shape, names = NETWORKS[model.name].INPUT_SHAPE, NETWORKS[model.name].HEADS
+    signature = [tf.TensorSpec((None, *shape), tf.float32, name="image")]
 
     @tf.function(input_signature=signature)
     def predict(image: Any) -> dict[str, Any]:
         heads = model(image, training=False)
-        return {name: tf.identity(head, name=name) for name, head in zip(HEADS, heads, strict=True)}
+        return {name: tf.identity(head, name=name) for name, head in zip(names, heads, strict=True)}
 
     return predict
 
@@ -102,11 +107,12 @@ def export_onnx(model: Any, path: Path) -> None:
     """
     function = make_function(model)
     proto, _ = tf2onnx.convert.from_function(function, function.input_signature, opset=OPSET)
+    names = NETWORKS[model.name].HEADS
     by_name = {output.name: output for output in proto.graph.output}
-    if set(by_name) != set(HEADS):
-        raise RuntimeError(f"converted network gives {sorted(by_name)}, expected {sorted(HEADS)}")
+    if set(by_name) != set(names):
+        raise RuntimeError(f"converted network gives {sorted(by_name)}, expected {sorted(names)}")
     del proto.graph.output[:]
-    proto.graph.output.extend(by_name[name] for name in HEADS)
+    proto.graph.output.extend(by_name[name] for name in names)
     onnx.checker.check_model(proto)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
@@ -144,7 +150,7 @@ def export_model_folder(model: Any, folder: Path) -> None:
         Folder to make; must not exist.
     """
     folder.mkdir(parents=True)
-    shutil.copyfile(MODEL_FOLDER / MANIFEST_FILE, folder / MANIFEST_FILE)
+    shutil.copyfile(MODELS / model.name / MANIFEST_FILE, folder / MANIFEST_FILE)
     export_onnx(model, folder / "model.onnx")
     write_hash("onnx", folder / "model.onnx")
     export_saved_model(model, folder / "saved_model")
@@ -153,14 +159,15 @@ def export_model_folder(model: Any, folder: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line and export."""
-    parser = argparse.ArgumentParser(description="Export the demo network as ONNX or SavedModel.")
-    parser.add_argument("--weights", type=Path, default=HERE / "demo.weights.npz", help="NPZ of train.py")
+    parser = argparse.ArgumentParser(description="Export a trained network as ONNX or SavedModel.")
+    parser.add_argument("--network", choices=tuple(NETWORKS), default="demo")
+    parser.add_argument("--weights", type=Path, help="NPZ of the training; default: the one beside this script")
     parser.add_argument("--onnx", type=Path, help="file to write")
     parser.add_argument("--saved_model", type=Path, help="SavedModel folder to make")
     parser.add_argument("--model_folder", type=Path, help="model folder to make, with manifest, ONNX and SavedModel")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    model = load_network(args.weights)
+    model = load_network(args.weights or HERE / f"{args.network}.weights.npz", args.network)
     if args.model_folder:
         export_model_folder(model, args.model_folder)
         LOG.info("model folder written to %s", args.model_folder)
@@ -169,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
         write_hash("saved_model", args.saved_model)
         LOG.info("SavedModel written to %s", args.saved_model)
     if args.onnx or not (args.saved_model or args.model_folder):
-        path = args.onnx or MODEL_FOLDER / "model.onnx"
+        path = args.onnx or MODELS / args.network / "model.onnx"
         export_onnx(model, path)
         write_hash("onnx", path)
         LOG.info("ONNX written to %s", path)
