@@ -131,9 +131,9 @@ def test_stacks_need_a_plane_or_projection(plugin: type[Image], path: Path) -> N
     ("change", "text"),
     [
         ({"scenes": ("one", "two")}, r"holds 2 images \(one, two\), expected one"),
-        ({"order": "MCZYX", "pixels": np.repeat(PIXELS[:, :, :1], 2, 0)}, "is a mosaic of 2 tiles"),
-        ({"order": "TCYXS", "pixels": np.zeros((1, 1, 20, 30, 3), np.uint8)}, "is a colour image of 3 samples"),
-        ({"order": "HCZYX", "pixels": np.repeat(PIXELS[:, :, :1], 2, 0)}, "has an axis 'H' of length 2"),
+        ({"order": "MCZYX", "pixels": np.repeat(PIXELS[:, :, :1], 2, 0)}, "is a mosaic of tiles.*length 2"),
+        ({"order": "TCYXS", "pixels": np.zeros((1, 1, 20, 30, 3), np.uint8)}, "is a colour image.*length 3"),
+        ({"order": "HCZYX", "pixels": np.repeat(PIXELS[:, :, :1], 2, 0)}, "axis 'H' has the length 2"),
         ({"pixels": PIXELS[:, :, :1].astype(np.complex64)}, "complex64 cannot be segmented"),
         ({"physical_pixel_sizes": Sizes(1, 0.5, 0.25)}, "pixels are not square"),
     ],

@@ -192,10 +192,10 @@ def _check_axes(name: str, scenes: tuple[Any, ...], sizes: dict[str, int], optio
         told = ", ".join(map(str, scenes[:5]))
         raise InputError(f"{name}: holds {len(scenes)} images ({told}), expected one; write each as an OME-TIFF")
     others = {axis: size for axis, size in sizes.items() if size > 1 and axis not in READ_AXES}
-    kinds = {"M": "is a mosaic of {} tiles: stitch it", "S": "is a colour image of {} samples: convert it"}
+    kinds = {"M": "is a mosaic of tiles: stitch it", "S": "is a colour image: convert it"}
     for axis, size in others.items():
-        kind = kinds.get(axis, f"has an axis {axis!r} of length {{}}: write one image of it")
-        raise InputError(f"{name}: {kind.format(size)} and write it as OME-TIFF")
+        kind = kinds.get(axis, "is more than an image of channels: choose one")
+        raise InputError(f"{name}: {kind} and write it as OME-TIFF (its axis {axis!r} has the length {size})")
     if not {"Y", "X"} <= set(sizes):
         raise InputError(f"{name}: has the axes {''.join(sizes)}, expected Y and X; convert it to OME-TIFF")
     return choose_stack(name, {axis.lower(): size for axis, size in sizes.items()}, options)
