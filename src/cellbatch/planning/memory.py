@@ -57,9 +57,10 @@ FINISHING_PHASES = ("postprocess", "measure")
 
 # beyond the first tile of a model call, and beyond ONNX Runtime, both for the demo model's size of network
 TILE_MB = 12
-ENGINE_MB = {"onnxruntime": 0, "tensorflow": 600, "deepcell": 1400}
-# DeepCell's own code holds a whole image, its tiles and all their heads, beside what this project holds
-ENGINE_BYTES_PER_PX = {"deepcell": 800}
+ENGINE_MB = {"onnxruntime": 0, "tensorflow": 600, "deepcell": 800}
+# DeepCell's own code holds a whole image, its tiles and all their heads: 142 to 151 bytes per px beyond about 690 MB
+# (docs/benchmarks.md), and the arrays that it is given and gives
+ENGINE_BYTES_PER_PX = {"deepcell": 200}
 # with a network of Mesmer's size (weights of 104 MB) and one tile INFER_TILES was seen to take 320 MB more than with
 # the demo model, SEGMENT_BATCH 440 MB more
 MEMORY_PER_WEIGHTS = 5.0
