@@ -96,16 +96,7 @@ def read_request(options: argparse.Namespace) -> SegmentRequest:
         raise ConfigError("--membrane-image goes with --nuclear-image; an IMAGE holds all channels")
     images = {"image": image and Path(image), "nuclear_image": options.nuclear_image}
     images["membrane_image"] = options.membrane_image
-    names = (
-        "image_mpp",
-        "compartment",
-        "measure_channels",
-        "engine",
-        "tile_batch",
-        "deepcell_python",
-        *PREPROCESSING,
-        *WATERSHED,
-    )
+    names = ("image_mpp", "compartment", "measure_channels", *PREPROCESSING, *WATERSHED)
     names += ("engine", "tile_batch", "deepcell_python", "markers", "allow_rgb", "z_plane", "projection")
     parameters = {name: getattr(options, name) for name in names}
     for name in ("nuclear_channel", "membrane_channel"):
