@@ -146,6 +146,17 @@ def test_glance_counts_and_names_what_to_look_at():
     assert "demo 1</b>, licence MIT" in text
 
 
+def test_what_was_not_segmented_comes_first_and_is_counted_at_a_glance():
+    failed = tuple({"sample": name, "phase": "infer", "reason": "<crashed>"} for name in ("x", "y"))
+    facts = make_facts([make_row("good")], failed=failed)
+    assert next(iter(build_sections(facts))) == "cellbatch_failed_mqc.json"
+    text = section(facts, "failed")["data"]
+    assert "2 samples were NOT segmented" in text
+    assert "<td>x</td><td>infer</td><td>&lt;crashed&gt;</td>" in text
+    assert '<div class="cellbatch-not-segmented"><strong>2</strong>not segmented' in section(facts, "glance")["data"]
+    assert "1 sample was NOT" in section(make_facts([make_row("good")], failed=failed[:1]), "failed")["data"]
+
+
 def test_sample_table_holds_every_value():
     table = section(make_facts([make_row("a.csv", 3, site="<i>skin</i>"), make_row("a.txt", 0, site="")]), "samples")
     assert list(table["data"]) == ["a.txt", "a.csv"]
@@ -284,6 +295,7 @@ def test_every_section_has_its_place_in_the_settings(project):
     settings = yaml.safe_load((project / "assets" / "multiqc_config.yml").read_text())
     facts = make_facts(
         [make_row("a")],
+        failed=({"sample": "b", "phase": "preprocess", "reason": "holds NaN"},),
         thumbnails={"a": JPEG},
         model={"name": "demo"},
         parameters={"input": "x"},

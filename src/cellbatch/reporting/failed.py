@@ -15,6 +15,7 @@ def table_of_failed(failed: Sequence[Mapping[str, str]]) -> str:
         "<tr>" + "".join(f"<td>{escape(one[name])}</td>" for name in ("sample", "phase", "reason")) + "</tr>"
         for one in failed
     )
-    text = f"<p><b>{len(failed):,} samples were NOT segmented.</b> Repair them and run rerun_samplesheet.csv.</p>"
+    told = "1 sample was" if len(failed) == 1 else f"{len(failed):,} samples were"
+    text = f"<p><b>{told} NOT segmented.</b> Repair what is named here and run rerun_samplesheet.csv.</p>"
     head = "<tr><th>sample</th><th>phase</th><th>reason</th></tr>"
     return f'{text}<table class="table table-condensed">{head}{cells}</table>'

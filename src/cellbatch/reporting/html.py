@@ -30,7 +30,7 @@ _STYLE = """<style>
 .cellbatch-tiles strong { display: block; font-size: 1.5em; font-weight: 600; }
 .cellbatch-tiles .cellbatch-pass strong { color: #198754; }
 .cellbatch-tiles .cellbatch-warn strong { color: #b26a00; }
-.cellbatch-tiles .cellbatch-fail strong { color: #dc3545; }
+.cellbatch-tiles .cellbatch-fail strong, .cellbatch-tiles .cellbatch-not-segmented strong { color: #dc3545; }
 .cellbatch-tiles .cellbatch-none strong { color: inherit; opacity: .5; }
 .cellbatch-rows { width: auto; max-width: 100%; }
 .cellbatch-rows th, .cellbatch-rows td { padding-right: 2em; text-align: right; }
@@ -63,7 +63,7 @@ document.addEventListener("keydown", (event) => {
 def render_tiles(tiles: Mapping[str, str]) -> str:
     """Render large figures with a word below each, and the style sheet of all pieces here."""
     boxes = (
-        f'<div class="cellbatch-{escape(name)}{"" if value != "0" else " cellbatch-none"}">'
+        f'<div class="cellbatch-{escape(name.replace(" ", "-"))}{"" if value != "0" else " cellbatch-none"}">'
         f"<strong>{escape(value)}</strong>{escape(name)}</div>"
         for name, value in tiles.items()
     )

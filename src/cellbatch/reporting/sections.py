@@ -23,6 +23,7 @@ from cellbatch.reporting.summary import COLUMNS
 
 MAX_THUMBNAILS = 100
 MAX_TABLE_ROWS = 2000
+NOT_SEGMENTED = "not segmented"
 _SAMPLE_HEADERS: dict[str, dict[str, Any]] = {
     "verdict": {"title": "Verdict", "description": "pass, warn or fail"},
     "reasons": {"title": "Reasons", "description": "What speaks against trusting this sample"},
@@ -165,6 +166,9 @@ def _glance(facts: RunFacts) -> dict[str, Any]:
     counts = summary["verdict"].value_counts()
     megapixels = float((summary["y_px"] * summary["x_px"]).sum()) / 1e6
     tiles = {"samples": f"{len(summary):,}"}
+    if facts.failed:
+        # what has no result stands beside what has, in the colour of a failure
+        tiles[NOT_SEGMENTED] = f"{len(facts.failed):,}"
     for column in ("cells", "nuclei"):
         if summary[column].notna().any():
             tiles[column] = f"{int(summary[column].sum()):,}"
