@@ -1,6 +1,6 @@
 """Time and memory of labelling large images block by block, beside labelling one in memory.
 
-Usage: python benchmarks/bench_blocks.py [--sizes 4096 16384] [--threads 1 2] [--core-px 1536]
+Usage: python benchmarks/bench_blocks.py [--sizes 4096 16384] [--threads 1 2] [--core-px 1536] [--in-turn 4096 8192]
 
 The maps are made on demand from one small piece and the labels go to a file, so that the memory is the method's own;
 the processor time of both is told apart from that of the labelling.
@@ -25,7 +25,7 @@ from cellbatch.postprocessing import deep_watershed
 from cellbatch.postprocessing.blocks import BlockOptions, label_by_blocks
 from cellbatch.spec import WatershedOptions
 
-IN_MEMORY_PX = 4096
+PAIRS = 15
 SPENT_S = [0.0]
 SPENT_LOCK = threading.Lock()
 
@@ -116,16 +116,30 @@ def measure(case: tuple[int, int, int]) -> str:
     )
 
 
-def measure_in_memory(case: tuple[int, int]) -> str:
-    """Label maps that lie in memory as a whole: size in px, threads."""
-    size, threads = case
-    maps = [TiledMap(piece, size)[slice(0, size), slice(0, size)] for piece in make_maps(TILE_PX)]
-    seconds = []
-    for _ in range(3):
+def compare_in_turn(case: tuple[int, int]) -> str:
+    """Label by blocks and in memory in turn, one thread each: side in px, core in px."""
+    size, core_px = case
+    maps = [TiledMap(piece, size) for piece in make_maps(TILE_PX)]
+    held = [one[slice(0, size), slice(0, size)] for one in maps]
+    options = WatershedOptions(maxima_threshold=MAXIMA_THRESHOLD)
+    pairs = []
+    for _ in range(PAIRS):
         cpu = time.process_time()
-        deep_watershed(*maps, maxima_threshold=MAXIMA_THRESHOLD, threads=threads)
-        seconds.append(time.process_time() - cpu)
-    return f"{size}x{size}, {threads} threads, in memory: {statistics.median(seconds) / size**2 * 1e9:.1f} ns/px CPU"
+        deep_watershed(*held, maxima_threshold=MAXIMA_THRESHOLD, threads=1)
+        in_memory = time.process_time() - cpu
+        with tempfile.TemporaryDirectory() as folder:
+            labels = LabelFile(Path(folder) / "labels", size)
+            SPENT_S[0] = 0.0
+            cpu = time.process_time()
+            label_by_blocks(*maps, labels, options, BlockOptions(core_px=core_px))
+            pairs.append((in_memory, time.process_time() - cpu - SPENT_S[0]))
+            labels.close()
+    in_memory, by_blocks = (statistics.median(one) / size**2 * 1e9 for one in zip(*pairs, strict=True))
+    ratio = statistics.median(own / whole for whole, own in pairs)
+    return (
+        f"{size}x{size}, 1 thread, {PAIRS} in turn: in memory {in_memory:.1f} ns/px CPU, by blocks {by_blocks:.1f} "
+        f"without maps and file, ratio {ratio:.2f}"
+    )
 
 
 def main() -> int:
@@ -134,15 +148,16 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[4096, 16384])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--core-px", type=int, default=BlockOptions.core_px)
+    parser.add_argument("--in-turn", type=int, nargs="*", default=[4096, 8192], help="sides at which both are compared")
     arguments = parser.parse_args()
     cases = [(size, threads, arguments.core_px) for size in arguments.sizes for threads in arguments.threads]
     spawn = multiprocessing.get_context("spawn")
     for case in cases:
         with spawn.Pool(1) as pool:
             print(pool.apply(measure, (case,)), flush=True)
-    for threads in arguments.threads:
+    for size in arguments.in_turn:
         with spawn.Pool(1) as pool:
-            print(pool.apply(measure_in_memory, ((IN_MEMORY_PX, threads),)), flush=True)
+            print(pool.apply(compare_in_turn, ((size, arguments.core_px),)), flush=True)
     return 0
 
 

@@ -18,6 +18,7 @@ from cellbatch.postprocessing.watershed import checked_map, checked_options, dee
 from cellbatch.spec import WatershedOptions, Window
 
 logger = logging.getLogger(__name__)
+FLATNESS_PX = 512  # most images have a maximum in the first piece of this size
 
 
 class Readable(Protocol):
@@ -183,8 +184,9 @@ class _Work:
     def is_flat(self) -> bool:
         """Whether the whole range of the smoothed inner distance, rounded to float32, is below the threshold."""
         lowest, highest = np.float32(np.inf), np.float32(-np.inf)
-        for core in self.grid.cores():
-            source = self.grid.extend(core, _reach(self.options.maxima_smooth))
+        grid = BlockGrid(self.grid.shape, FLATNESS_PX)
+        for core in grid.cores():
+            source = grid.extend(core, _reach(self.options.maxima_smooth))
             values = smooth(_read("inner_distance", self.inner_distance, source), self.options.maxima_smooth)
             y, x = core.y0 - source.y0, core.x0 - source.x0
             part = values[y : y + core.shape[0], x : x + core.shape[1]]
@@ -210,8 +212,7 @@ class _Work:
             if is_unsure:
                 uncertified.append(core)
         stitching.finish(self.grid, self.options.small_objects_threshold, self.options.fill_holes_threshold)
-        count = len(list(self.grid.cores()))
-        return BlockReport(count, widened, tuple(uncertified), False)
+        return BlockReport(len(list(self.grid.cores())), widened, tuple(uncertified), False)
 
     def _map(self, label_one: "_LabelOne") -> Iterator[tuple[Window, bool, bool]]:
         """Work on the cores, several at once where asked."""

@@ -64,9 +64,9 @@ class Stitching:
         """Fill the small components of what is not the object within its box, in the order of the objects."""
         pieces = np.zeros(len(objects), np.uint32)
         pieces[ranks[::-1]] = np.arange(len(ranks), dtype=np.uint32)[::-1]
-        for rank in candidates:
-            one = objects[rank]
-            box = (slice(one["y0"], one["y1"]), slice(one["x0"], one["x1"]))
+        boxes = np.stack([objects[name][candidates] for name in ("y0", "y1", "x0", "x1")], axis=-1).tolist()
+        for rank, (y0, y1, x0, x1) in zip(candidates.tolist(), boxes, strict=True):
+            box = (slice(y0, y1), slice(x0, x1))
             view = np.array(self._labels[box])
             held = ranks[view]
             is_filled = find_small_components(held != rank, threshold)
