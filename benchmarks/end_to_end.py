@@ -18,13 +18,18 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
 from statistics import median
+
+from results import Results, add_csv_option
 
 ROOT = Path(__file__).resolve().parents[1]
 MB = 1e6
 COLUMNS = ("tasks", "peak_mb", "asked_mb", "cpu_ns_px", "start_ns_px", "sum_s")
 HEADER = f"{'side_px':>8} {'process':<20}" + "".join(f"{name:>13}" for name in COLUMNS)
+# the row of a whole run has these two instead
+OF_RUN = ("wall_s", "slide_mb")
 STARTS = 3
 
 
@@ -62,27 +67,20 @@ def start_cpu_s(name: str) -> float:
     return median(seconds)
 
 
-def table(trace: Path, side: int) -> list[str]:
-    """Give a line per process, from the trace of a run."""
+def table(trace: Path, side: int) -> dict[str, dict[str, float]]:
+    """Figures of each process, by the names of `COLUMNS`, from the trace of a run."""
     tasks = defaultdict(list)
     for row in csv.DictReader(trace.read_text(encoding="utf-8").splitlines(), delimiter="\t"):
         tasks[row["process"]].append(row)
-    lines = []
+    found = {}
     for process, rows in tasks.items():
         peak, asked = (max(float(row[name]) for row in rows) / MB for name in ("peak_rss", "memory"))
         seconds = [float(row["realtime"]) / 1000 for row in rows]
         cpu_s = sum(float(row["%cpu"]) / 100 * wall for row, wall in zip(rows, seconds, strict=True))
         name = process.rpartition(":")[2]
         per_px = (1e9 / side**2 * spent for spent in (cpu_s, start_cpu_s(name) * len(rows)))
-        figures = (
-            f"{len(rows)}",
-            f"{peak:.0f}",
-            f"{asked:.0f}",
-            *(f"{ns:.1f}" for ns in per_px),
-            f"{sum(seconds):.1f}",
-        )
-        lines.append(f"{side:>8} {name:<20}" + "".join(f"{one:>13}" for one in figures))
-    return lines
+        found[name] = dict(zip(COLUMNS, (len(rows), peak, asked, *per_px, sum(seconds)), strict=True))
+    return found
 
 
 def main() -> None:
@@ -93,15 +91,26 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=4)
     parser.add_argument("--fine", type=int, default=4, help="channels with all their grey levels")
     parser.add_argument("--keep", action="store_true", help="keep the work folder of each run")
+    parser.add_argument("--repeats", type=int, default=1)
+    add_csv_option(parser)
     options, rest = parser.parse_known_args()
-    for side in map(int, options.sides.split(",")):
+    results = Results(options.csv, ("side_px", "channels", "process", *COLUMNS, *OF_RUN), with_nextflow=True)
+    sides = [int(text) for text in options.sides.split(",")]
+    for repeat, side in product(range(1, options.repeats + 1), sides):
         folder = (options.outdir / str(side)).resolve()
         slide = folder / "slide.ome.tif"
         draw(slide, side, options.channels, options.fine)
-        wall = run(folder, slide, rest)
+        wall, slide_mb = run(folder, slide, rest), slide.stat().st_size / MB
+        of_slide = {"repeat": repeat, "side_px": side, "channels": options.channels}
         print(HEADER)
-        print(*table(folder / "results" / "pipeline_info" / "execution_trace.txt", side), sep="\n")
-        print(f"{side:>8} {wall:.0f} s from start to end; the slide has {slide.stat().st_size / MB:.0f} MB", flush=True)
+        for process, found in table(folder / "results" / "pipeline_info" / "execution_trace.txt", side).items():
+            shown = (
+                f"{value:.0f}" if value > 100 or value == int(value) else f"{value:.1f}" for value in found.values()
+            )
+            print(f"{side:>8} {process:<20}" + "".join(f"{one:>13}" for one in shown))
+            results.add(**of_slide, process=process, **found)
+        print(f"{side:>8} {wall:.0f} s from start to end; the slide has {slide_mb:.0f} MB", flush=True)
+        results.add(**of_slide, process="whole run", wall_s=wall, slide_mb=slide_mb)
         if not options.keep:
             shutil.rmtree(folder / "work")
 

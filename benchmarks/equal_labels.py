@@ -13,11 +13,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import tifffile
+from results import Results, add_csv_option
 
 from cellbatch.io.model_sources import describe_source
 from cellbatch.io.models import read_manifest
@@ -29,7 +30,7 @@ from cellbatch.phases.prepare_model import prepare_model
 from cellbatch.phases.preprocess_images import preprocess_images
 from cellbatch.phases.segment_crop import segment_crop
 from cellbatch.planning.shards import Shard
-from cellbatch.postprocessing.blocks import BlockOptions, label_by_blocks
+from cellbatch.postprocessing.blocks import BlockOptions, BlockReport, label_by_blocks
 from cellbatch.postprocessing.watershed import deep_watershed
 from cellbatch.spec import Batch, ImageSource, SampleSpec, Window
 
@@ -37,6 +38,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FIELD_PX = 1024
 DRAWN_FIELDS = 12
 SMALLEST_PX = 192
+COLUMNS = (
+    *("fields", "side_px", "cut", "compartment", "is_equal", "objects"),
+    *("blocks", "widened", "uncertified", "is_redone", "elapsed_s"),
+)
 
 
 def read_fields(source: str) -> list[np.ndarray]:
@@ -128,36 +133,57 @@ def same_heads(case: Case, first: list[Path], second: list[Path]) -> bool:
     )
 
 
-def compare(case: Case, shards: list[int], blocks: list[int], crops: int) -> Iterator[tuple[str, bool]]:
+@dataclass(frozen=True)
+class Answer:
+    """Whether one way to cut gives the labels of the whole; ``objects`` are those of the whole."""
+
+    cut: str
+    compartment: str
+    is_equal: bool
+    objects: int | None = None
+    report: BlockReport | None = None
+
+    @property
+    def text(self) -> str:
+        """Show it as a line."""
+        how, report = "", self.report
+        if report:
+            how = f" ({report.widened} of {report.blocks} widened, {len(report.uncertified)} uncertified)"
+            how = " (exact ties: the whole image redone)" if report.is_redone else how
+        return f"{'equal' if self.is_equal else 'DIFFERENT'}  {self.cut}, {self.compartment}{how}"
+
+
+def compare(case: Case, shards: list[int], blocks: list[int], crops: int) -> Iterator[Answer]:
     """Every way to cut, and whether its labels are those of the whole."""
     whole_paths = case.infer(1)
-    whole = {}
+    whole, objects = {}, {}
     for name, options in case.options.items():
         maps = [np.asarray(one[0 : case.shape[0], 0 : case.shape[1]]) for one in case.maps(whole_paths, name)]
         whole[name] = deep_watershed(*maps, **asdict(options))
         del maps
-        print(f"{name}: {int(whole[name].max())} objects in the whole image", flush=True)
+        objects[name] = int(whole[name].max())
+        print(f"{name}: {objects[name]} objects in the whole image", flush=True)
     for core_px in blocks:
         for name, options in case.options.items():
             labels = np.zeros(case.shape, np.uint32)
             report = label_by_blocks(*case.maps(whole_paths, name), labels, options, BlockOptions(core_px))
-            how = f"{report.widened} of {report.blocks} widened, {len(report.uncertified)} uncertified"
-            how = "exact ties: the whole image redone" if report.is_redone else how
-            yield f"blocks of {core_px} px, {name} ({how})", np.array_equal(labels, whole[name])
+            is_equal = np.array_equal(labels, whole[name])
+            yield Answer(f"blocks of {core_px} px", name, is_equal, objects[name], report)
     rng = np.random.default_rng(3)
     for _ in range(crops):
         size, (y, x) = int(rng.integers(100, 1200)), rng.integers(0, case.shape[0] - 1200, 2).tolist()
         window = Window(y, y + size, x, x + size)
         for name, found in segment_crop(case.pixels, "s", window, case.model).items():
             expected = np.unique(np.append(whole[name][window.slices], 0), return_inverse=True)[1][:-1]
-            yield f"crop {tuple(window)}, {name}", np.array_equal(found, expected.reshape(found.shape))
+            is_equal = np.array_equal(found, expected.reshape(found.shape))
+            yield Answer(f"crop {tuple(window)}", name, is_equal)
     for count in shards:
         paths = case.infer(count)
-        yield f"heads of {count} shards", same_heads(case, whole_paths, paths)
+        yield Answer(f"heads of {count} shards", "both", same_heads(case, whole_paths, paths))
         for name, options in case.options.items():
             labels = np.zeros(case.shape, np.uint32)
             label_by_blocks(*case.maps(paths, name), labels, options)
-            yield f"labels of {count} shards, {name}", np.array_equal(labels, whole[name])
+            yield Answer(f"labels of {count} shards", name, np.array_equal(labels, whole[name]), objects[name])
         for path in paths:
             path.unlink()
 
@@ -171,12 +197,21 @@ def main() -> None:
     parser.add_argument("--shards", default="2,3,7")
     parser.add_argument("--blocks", default="256,512,1024,1536,2048,4096")
     parser.add_argument("--crops", type=int, default=12)
+    add_csv_option(parser)
     options = parser.parse_args()
+    results = Results(options.csv, COLUMNS)
     shards, blocks = (list(map(int, text.split(","))) for text in (options.shards, options.blocks))
     start, answers = time.perf_counter(), []
-    for text, is_equal in compare(Case(options.outdir, options.fields, options.side), shards, blocks, options.crops):
-        print(f"{'equal' if is_equal else 'DIFFERENT'}  {text}", flush=True)
-        answers.append(is_equal)
+    fields = "drawn" if options.fields == "drawn" else "real"
+    for answer in compare(Case(options.outdir, options.fields, options.side), shards, blocks, options.crops):
+        print(answer.text, flush=True)
+        answers.append(answer.is_equal)
+        found = {"cut": answer.cut, "compartment": answer.compartment, "is_equal": answer.is_equal}
+        found |= {"objects": answer.objects, "elapsed_s": time.perf_counter() - start}
+        if answer.report:
+            found |= {"blocks": answer.report.blocks, "widened": answer.report.widened}
+            found |= {"uncertified": len(answer.report.uncertified), "is_redone": answer.report.is_redone}
+        results.add(fields=fields, side_px=options.side, **found)
     print(f"{sum(answers)} of {len(answers)} equal, {time.perf_counter() - start:.0f} s")
     sys.exit(not all(answers))
 

@@ -8,10 +8,10 @@ The processes are our own; with a network of Mesmer's size and the reference env
     python benchmarks/founding_table.py --outdir founding --model prepared/MultiplexSegmentation \
         --reference REFERENCE/bin/python --saved_model reference/MultiplexSegmentation
 
-All are run in turn; medians and ratios are printed, set-up and work apart. Every run is kept in ``runs.jsonl`` of the
-folder: ``--only pipeline``, ``--only separate`` or ``--only load`` adds one kind of them, for a machine that is quiet
-for minutes only, and ``--only none`` prints the table of what is there. ``--separate N`` starts a process for the first
-N images only and multiplies what they took.
+All are run in turn; medians and ratios are printed, set-up and work apart. Every run is a row of ``--csv``
+(``runs.csv`` of the folder unless told otherwise): ``--only pipeline``, ``--only separate`` or ``--only load`` adds one
+kind of them, for a machine that is quiet for minutes only, and ``--only none`` prints the table of what is there.
+``--separate N`` starts a process for the first N images only and multiplies what they took.
 """
 
 import argparse
@@ -24,11 +24,20 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from results import Results, add_csv_option
+
 ROOT = Path(__file__).resolve().parents[1]
 COUNT = 15
 SIZE_PX = 512
 TILES = 9
 KINDS = ("pipeline", "separate", "load")
+# what is compared, and what one kind of run or the other took
+CASE = ("model", "phases", "peer")
+TOOK = (
+    *("wall_s", "processor_s", "set_up_s", "work_s", "network_s", "import_and_load_s"),
+    *("task_s", "task_processor_s"),
+)
+COLUMNS = (*CASE, "kind", "started", "peer_version", *TOOK)
 CPUS = 2
 # runs a command and tells its wall and processor seconds, those of its children included
 STOPWATCH = """
@@ -59,7 +68,8 @@ for name, labels in segment_loaded(pixels, 0.5, loaded).items():
     write_labels(f"{sys.argv[3]}.{name}.ome.tif", labels, 0.5, name)
 work = time.perf_counter() - start - setup
 network = loaded.seconds.network
-print(json.dumps({"import": imported, "load": load, "set-up": setup, "work": work, "network": network}))
+told = {"import": imported, "load": load, "set-up": setup, "work": work, "network": network}
+print(json.dumps({**told, "version": ""}))
 """
 DEEPCELL = """
 import json, os, sys, time
@@ -86,7 +96,10 @@ image = np.moveaxis(tifffile.imread(sys.argv[2])[:2], 0, -1).astype(np.float32)
 labels = application.predict(image[None], image_mpp=0.5, compartment="both")
 tifffile.imwrite(sys.argv[3] + ".tif", labels[0].astype(np.uint32))
 work = time.perf_counter() - start - setup
-print(json.dumps({"import": imported, "load": load, "set-up": setup, "work": work, "network": sum(network)}))
+from importlib.metadata import version
+told = {"import": imported, "load": load, "set-up": setup, "work": work, "network": sum(network)}
+versions = f"DeepCell {version('deepcell')} on TensorFlow {tf.__version__}"
+print(json.dumps({**told, "version": versions}))
 """
 
 
@@ -114,7 +127,7 @@ def draw_images(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.ome.tif"))
 
 
-def run_separately(images: list[Path], outdir: Path, setting: Setting) -> dict[str, float]:
+def run_separately(images: list[Path], outdir: Path, setting: Setting) -> dict[str, object]:
     """Start a process per image, one after the other; what they tell of set-up and work is added up."""
     outdir.mkdir(exist_ok=True)
     total: dict[str, float] = {}
@@ -122,14 +135,15 @@ def run_separately(images: list[Path], outdir: Path, setting: Setting) -> dict[s
         run = setting.timed(*setting.single, str(image), str(outdir / image.name.split(".")[0]), str(CPUS))
         told = json.loads(run["told"].splitlines()[-1])
         found = {
-            "wall": run["wall"],
-            "processor": run["cpu"],
-            "work": told["work"],
-            "set-up": run["wall"] - told["work"],
+            "wall_s": run["wall"],
+            "processor_s": run["cpu"],
+            "work_s": told["work"],
+            "set_up_s": run["wall"] - told["work"],
         }
-        found |= {"import and load": told["import"] + told["load"], "network": told["network"]}
+        found |= {"import_and_load_s": told["import"] + told["load"], "network_s": told["network"]}
         total = {name: total.get(name, 0.0) + value for name, value in found.items()}
-    return {name: value * COUNT / setting.separate for name, value in total.items()}
+    scaled = {name: value * COUNT / setting.separate for name, value in total.items()}
+    return {**scaled, "started": setting.separate, "peer_version": told["version"]}
 
 
 def run_pipeline(sheet: Path, outdir: Path, setting: Setting, phases: str) -> dict[str, float]:
@@ -150,13 +164,13 @@ def run_pipeline(sheet: Path, outdir: Path, setting: Setting, phases: str) -> di
     else:
         work = sum(seconds for _, step, seconds in rows if step not in setup)
     return {
-        "wall": run["wall"],
-        "processor": run["cpu"],
-        "set-up": run["wall"] - work,
-        "work": work,
-        "network": sum(seconds for _, step, seconds in rows if step == "network"),
-        "task": float(task["realtime"]) / 1000,
-        "task processor": float(task["realtime"]) / 1000 * float(task["%cpu"]) / 100,
+        "wall_s": run["wall"],
+        "processor_s": run["cpu"],
+        "set_up_s": run["wall"] - work,
+        "work_s": work,
+        "network_s": sum(seconds for _, step, seconds in rows if step == "network"),
+        "task_s": float(task["realtime"]) / 1000,
+        "task_processor_s": float(task["realtime"]) / 1000 * float(task["%cpu"]) / 100,
     }
 
 
@@ -171,14 +185,29 @@ def print_table(ours: dict[str, float], theirs: dict[str, float], load_s: float,
     """Print what one load for all saves."""
     task = "SEGMENT_BATCH" if phases == "fused" else "INFER_TILES"
     print(f"{'':<24}{'pipeline':>10}{'separate':>10}{'ratio':>8}")
-    pairs = [(name, ours[name], theirs[name]) for name in ("wall", "processor", "set-up", "work")]
-    pairs += [(task, ours["task"], theirs["wall"]), (f"{task}, processor", ours["task processor"], theirs["processor"])]
-    pairs += [("network per tile", *(run["network"] / COUNT / TILES for run in (ours, theirs)))]
-    pairs += [("import and load, once", load_s, theirs["import and load"] / COUNT)]
+    names = {"wall": "wall_s", "processor": "processor_s", "set-up": "set_up_s", "work": "work_s"}
+    pairs = [(name, ours[column], theirs[column]) for name, column in names.items()]
+    pairs += [(task, ours["task_s"], theirs["wall_s"])]
+    pairs += [(f"{task}, processor", ours["task_processor_s"], theirs["processor_s"])]
+    pairs += [("network per tile", *(run["network_s"] / COUNT / TILES for run in (ours, theirs)))]
+    pairs += [("import and load, once", load_s, theirs["import_and_load_s"] / COUNT)]
     for name, one, other in pairs:
         print(f"{name:<24}{one:>10.2f}{other:>10.2f}{other / one:>8.2f}")
     if phases == "fused":
-        print(f"inside the network      {ours['network'] / ours['work']:.1%} of the time of work")
+        print(f"inside the network      {ours['network_s'] / ours['work_s']:.1%} of the time of work")
+
+
+def read_medians(path: Path, case: dict[str, str]) -> dict[str, dict[str, float]]:
+    """Medians of the stored runs of a case by kind and column; ``runs`` is how many there are."""
+    with path.open(encoding="utf-8", newline="") as table:
+        rows = [row for row in csv.DictReader(table) if all(row[name] == value for name, value in case.items())]
+    found = {}
+    for kind in KINDS:
+        runs = [row for row in rows if row["kind"] == kind]
+        told = [name for name in TOOK if runs and runs[0][name]]
+        found[kind] = {name: statistics.median(float(run[name]) for run in runs) for name in told}
+        found[kind]["runs"] = len(runs)
+    return found
 
 
 def main() -> None:
@@ -192,8 +221,12 @@ def main() -> None:
     parser.add_argument("--saved_model", help="for DeepCell, the same network")
     parser.add_argument("--separate", type=int, default=COUNT, help="processes that are started, one per image")
     parser.add_argument("--only", choices=(*KINDS, "none"), help="one kind of run")
+    add_csv_option(parser)
     options = parser.parse_args()
     outdir = options.outdir.resolve()
+    outdir.mkdir(parents=True, exist_ok=True)
+    table = options.csv or outdir / "runs.csv"
+    results = Results(table, COLUMNS, with_nextflow=True)
     images = draw_images(outdir / "images")
     model = str(Path(options.model).resolve()) if Path(options.model).exists() else options.model
     single = (sys.executable, "-c", OURS, model)
@@ -204,26 +237,24 @@ def main() -> None:
     work = {
         "pipeline": lambda: run_pipeline(sheet, outdir / "results", setting, options.phases),
         "separate": lambda: run_separately(images, outdir / "separate", setting),
-        "load": lambda: {"import and load": time_load(images[0], outdir, setting)},
+        "load": lambda: {"import_and_load_s": time_load(images[0], outdir, setting)},
     }
-    runs = outdir / "runs.jsonl"
-    for _ in range(options.repeats):
+    case = {
+        "model": Path(model).name,
+        "phases": options.phases,
+        "peer": "DeepCell" if options.reference else "cellbatch",
+    }
+    for repeat in range(1, options.repeats + 1):
         for kind in KINDS:
             if options.only in (None, kind):
-                found = work[kind]()
-                with runs.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps({"kind": kind, **found}) + "\n")
-    stored = [json.loads(line) for line in runs.read_text(encoding="utf-8").splitlines()]
-    by_kind = {kind: [run for run in stored if run["kind"] == kind] for kind in KINDS}
-    if not all(by_kind.values()):
+                results.add(repeat, **case, kind=kind, **work[kind]())
+    medians = read_medians(table, case)
+    if not all(found["runs"] for found in medians.values()):
         return
-    ours, theirs, load = (
-        {name: statistics.median(run[name] for run in found) for name in found[0] if name != "kind"}
-        for found in by_kind.values()
-    )
-    counts = ", ".join(f"{len(found)} of {kind}" for kind, found in by_kind.items())
+    counts = ", ".join(f"{found['runs']} of {kind}" for kind, found in medians.items())
     print(f"{COUNT} images of {SIZE_PX} x {SIZE_PX} px, seconds, median of runs: {counts}")
-    print_table(ours, theirs, load["import and load"], options.phases)
+    load_s = medians["load"]["import_and_load_s"]
+    print_table(medians["pipeline"], medians["separate"], load_s, options.phases)
 
 
 if __name__ == "__main__":
