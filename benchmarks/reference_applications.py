@@ -6,8 +6,7 @@
 The demo network is rebuilt in the reference environment's Keras from ``training/demo.weights.npz``. With ``--folder``
 each ``<name>.image.npz`` there (``image`` (Y, X, C) float32, ``mpp``) gets a ``<name>.reference.npz``: ``labels``, the
 ``tiles`` that the application handed to the network, and the network's heads ``head_<i>`` for them. Images of one
-channel go to both one-channel applications, with the CLAHE kernel of this project's manifests; what they make of it by
-default is ``default_<application>``. ``--saved_models`` writes the networks as ``--engine deepcell`` takes them.
+channel go to both one-channel applications. ``--saved_models`` writes the networks as ``--engine deepcell`` takes them.
 """
 
 import argparse
@@ -26,8 +25,6 @@ sys.path.insert(0, str(ROOT / "training"))
 from network import build_network, load_weights  # noqa: E402
 
 ONE_CHANNEL = {"nuclear": NuclearSegmentation, "cytoplasm": CytoplasmSegmentation}
-# one-channel applications take an eighth of the image along each axis unless told otherwise
-KERNEL_PX = 128
 MANIFESTS = {"demo": "mesmer", "demo_one_channel": "nuclear"}
 
 
@@ -78,11 +75,9 @@ def label_images(folder):
         with np.load(path) as stored:
             image, mpp = stored["image"], float(stored["mpp"])
         channels = image.shape[-1]
-        options = {"compartment": "both"} if channels == 2 else {"preprocess_kwargs": {"kernel_size": KERNEL_PX}}
+        options = {"compartment": "both"} if channels == 2 else {}
         kept = {}
         for name, application in applications[channels].items():
-            if channels == 1:
-                kept[f"default_{name}"] = application.predict(image[None], image_mpp=mpp)[0]
             calls[channels].clear()
             kept[f"labels_{name}"] = application.predict(image[None], image_mpp=mpp, **options)[0]
         tiles = np.concatenate([tiles for tiles, _ in calls[channels]])

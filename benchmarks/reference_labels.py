@@ -134,10 +134,6 @@ def compare(folder: Path, images: dict[str, Image], report: Callable[[str], obje
             total, unexplained = total + sum(differing), unexplained + sum(same_heads)
             objects = " and ".join(str(len(np.unique(labels[..., at])) - 1) for at in range(labels.shape[-1]))
             worst = largest_difference(loaded.engine, stored)
-            if f"default_{application}" in stored:
-                ours = segment_loaded(pixels, mpp, loaded)
-                by_default = sum(count_differences(ours, stored[f"default_{application}"]))
-                told += f", with DeepCell's own CLAHE kernel {by_default}"
             report(
                 f"{application:<10}{name:<34}{pixels.shape[0]:>5} x {pixels.shape[1]:<5}{objects:>13} objects   "
                 f"px that differ: {' and '.join(map(str, differing))}; {told}; heads differ by {worst:.0e}"

@@ -40,10 +40,13 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class PreprocessingOptions:
-    """Contrast options of an application; ``None`` as percentile leaves bright spots as they are."""
+    """Contrast options of an application.
+
+    ``None`` as percentile leaves bright spots as they are; as kernel size it is an eighth of the image along each axis.
+    """
 
     percentile: float | None = 99.9
-    clahe_kernel_size: int = 128
+    clahe_kernel_size: int | None = 128
 
 
 @dataclass(frozen=True)

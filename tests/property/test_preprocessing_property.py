@@ -18,6 +18,7 @@ from tests.reference import clahe as reference
 from tests.reference.clip import nonzero_percentile as reference_percentile
 from tests.reference.resize import resize_image as reference_resize
 
+KERNELS = st.none() | st.integers(2, 70)
 KINDS = ("noise", "counts", "heavy", "sparse", "negative", "gradient")
 
 
@@ -39,7 +40,7 @@ def images(draw: st.DrawFn, longest: int = 90, channels: int = 2) -> np.ndarray:
 
 
 @settings(max_examples=40)
-@given(image=images(channels=1), kernel_size=st.integers(2, 64))
+@given(image=images(channels=1), kernel_size=KERNELS)
 def test_clahe_equals_scikit_image(image, kernel_size):
     channel = image[..., 0]
     found = preprocess(image, percentile=None, clahe_kernel_size=kernel_size)[..., 0]
@@ -60,20 +61,20 @@ def test_resize_equals_scikit_image(image, height, width):
 
 
 @settings(max_examples=100)
-@given(image=images(longest=200, channels=1), kernel_size=st.integers(1, 140), data=st.data())
-def test_native_steps_equal_the_references(image, kernel_size, data):
+@given(image=images(longest=200, channels=1), tile=st.tuples(*[st.integers(1, 140)] * 2), data=st.data())
+def test_native_steps_equal_the_references(image, tile, data):
     channel = image[..., 0]
     lowest, highest = channel.min(), channel.max()
     if lowest == highest:
         return
     bins = reference.bin_channel(channel, lowest, highest)
     np.testing.assert_array_equal(clahe.bin_channel(channel, lowest, highest), bins, strict=True)
-    maps = reference.equalization_maps(bins, kernel_size)
-    np.testing.assert_array_equal(clahe.equalization_maps(bins, kernel_size), maps, strict=True)
+    maps = reference.equalization_maps(bins, tile)
+    np.testing.assert_array_equal(clahe.equalization_maps(bins, tile), maps, strict=True)
     y0, x0 = (data.draw(st.integers(0, n - 1)) for n in channel.shape)
     window = Window(y0, data.draw(st.integers(y0 + 1, channel.shape[0])), x0, channel.shape[1])
-    expected = reference.interpolate_maps(bins[window.slices], maps, kernel_size, window)
-    found = clahe.interpolate_maps(bins[window.slices], maps, kernel_size, window)
+    expected = reference.interpolate_maps(bins[window.slices], maps, tile, window)
+    found = clahe.interpolate_maps(bins[window.slices], maps, tile, window)
     np.testing.assert_array_equal(found, expected, strict=True)
 
 
@@ -86,7 +87,7 @@ def test_native_percentile_equals_the_references(image, percentile):
 
 
 @settings(max_examples=40)
-@given(data=st.data(), image=images(longest=150), kernel_size=st.integers(5, 70), percentile=st.floats(0, 100))
+@given(data=st.data(), image=images(longest=150), kernel_size=KERNELS, percentile=st.floats(0, 100))
 def test_any_rectangle_equals_the_whole(data, image, kernel_size, percentile):
     statistics = compute_statistics(image, PreprocessingOptions(percentile, kernel_size))
     whole = preprocess(image, percentile=percentile, clahe_kernel_size=kernel_size)

@@ -20,7 +20,7 @@ from tests.property.test_tiles_property import grids
 @given(
     image=images(),
     percentile=st.one_of(st.none(), st.floats(0, 100)),
-    kernel_size=st.integers(1, 64),
+    kernel_size=st.none() | st.integers(1, 64),
     strip_px=st.integers(1, 100),
     is_stored=st.booleans(),
 )

@@ -50,15 +50,16 @@ def bin_channel(channel: NDArray[np.float32], minimum: np.float32, maximum: np.f
     return _BIN_OF_STEP[steps.astype(np.uint16)]
 
 
-def equalization_maps(bins: Bins, kernel_size: int) -> Maps:
-    """Equalising map of each kernel-size tile of a channel.
+def equalization_maps(bins: Bins, tile: tuple[int, int]) -> Maps:
+    """Equalising map of each CLAHE tile of a channel.
 
     Parameters
     ----------
     bins : ndarray of uint8, shape (Y, X)
         The whole channel as CLAHE bins.
-    kernel_size : int
-        Side of a tile in px. Tiles are anchored at (0, 0); the last partial one is completed by reflection.
+    tile : (int, int)
+        Height and width of a tile in px. Tiles are anchored at (0, 0); the last partial ones are completed by
+        reflection.
 
     Returns
     -------
@@ -70,17 +71,17 @@ def equalization_maps(bins: Bins, kernel_size: int) -> Maps:
     K. Zuiderveld, Contrast limited adaptive histogram equalization, Graphics Gems IV, 1994; constants and order of
     operations of ``skimage.exposure.equalize_adapthist``.
     """
-    rows, columns = (-(-n // kernel_size) for n in bins.shape)
-    y = mirror_indices(0, rows * kernel_size, bins.shape[0])
-    x = mirror_indices(0, columns * kernel_size, bins.shape[1])
-    tile_px = kernel_size * kernel_size
+    rows, columns = (-(-size // side) for size, side in zip(bins.shape, tile, strict=True))
+    y = mirror_indices(0, rows * tile[0], bins.shape[0])
+    x = mirror_indices(0, columns * tile[1], bins.shape[1])
+    tile_px = tile[0] * tile[1]
     limit = max(int(CLIP_FRACTION * tile_px), 1)
     maps = np.empty((rows, columns, BINS), np.uint16)
     for row in range(rows):
-        band = bins[y[row * kernel_size : (row + 1) * kernel_size]]
+        band = bins[y[row * tile[0] : (row + 1) * tile[0]]]
         for column in range(columns):
-            tile = band[:, x[column * kernel_size : (column + 1) * kernel_size]]
-            histogram = clip_histogram(np.bincount(tile.ravel(), minlength=BINS), limit)
+            pixels = band[:, x[column * tile[1] : (column + 1) * tile[1]]]
+            histogram = clip_histogram(np.bincount(pixels.ravel(), minlength=BINS), limit)
             levels = np.cumsum(histogram) * ((LEVELS - 1) / tile_px)
             maps[row, column] = np.minimum(levels, LEVELS - 1).astype(np.uint16)
     return maps
@@ -135,7 +136,7 @@ def clip_histogram(histogram: NDArray[np.int64], limit: int) -> NDArray[np.int64
     return counts
 
 
-def interpolate_maps(bins: Bins, maps: Maps, kernel_size: int, window: Window) -> NDArray[np.uint16]:
+def interpolate_maps(bins: Bins, maps: Maps, tile: tuple[int, int], window: Window) -> NDArray[np.uint16]:
     """Equalised grey levels of a rectangle: a pure function of its bins, the maps and its place.
 
     Parameters
@@ -144,8 +145,8 @@ def interpolate_maps(bins: Bins, maps: Maps, kernel_size: int, window: Window) -
         CLAHE bins.
     maps : ndarray of uint16, shape (rows, columns, 256)
         Of the whole channel.
-    kernel_size : int
-        Side of a tile in px.
+    tile : (int, int)
+        Height and width of a tile in px.
     window : Window
         Where the rectangle lies in the channel, px.
 
@@ -156,8 +157,8 @@ def interpolate_maps(bins: Bins, maps: Maps, kernel_size: int, window: Window) -
         terms are summed in float32 in raster order of the tiles, and the sum is truncated.
     """
     levels = np.empty(bins.shape, np.uint16)
-    for rows, upper, lower, wy in _spans(window.y0, window.y1, kernel_size, maps.shape[0]):
-        for columns, left, right, wx in _spans(window.x0, window.x1, kernel_size, maps.shape[1]):
+    for rows, upper, lower, wy in _spans(window.y0, window.y1, tile[0], maps.shape[0]):
+        for columns, left, right, wx in _spans(window.x0, window.x1, tile[1], maps.shape[1]):
             block = bins[rows, columns]
             y, x = wy[:, None], wx[None, :]
             total = (maps[upper, left].astype(float)[block] * ((1 - y) * (1 - x))).astype(np.float32)
@@ -171,14 +172,14 @@ def interpolate_maps(bins: Bins, maps: Maps, kernel_size: int, window: Window) -
 _Span = tuple[slice, int, int, NDArray[np.float64]]
 
 
-def _spans(start: int, stop: int, kernel_size: int, tiles: int) -> list[_Span]:
+def _spans(start: int, stop: int, side: int, tiles: int) -> list[_Span]:
     """Pieces of an axis between the same two tile centres: pixels, both tiles (clamped), weights of the second."""
-    shift = kernel_size // 2
+    shift = side // 2
     spans = []
-    for tile in range((start + shift) // kernel_size, (stop - 1 + shift) // kernel_size + 1):
-        first = max(tile * kernel_size - shift, start)
-        last = min((tile + 1) * kernel_size - shift, stop)
-        weights = ((np.arange(first, last) + shift) % kernel_size) / kernel_size
+    for tile in range((start + shift) // side, (stop - 1 + shift) // side + 1):
+        first = max(tile * side - shift, start)
+        last = min((tile + 1) * side - shift, stop)
+        weights = ((np.arange(first, last) + shift) % side) / side
         pixels = slice(first - start, last - start)
         spans.append((pixels, max(tile - 1, 0), min(tile, tiles - 1), weights))
     return spans

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellbatch.preprocessing.clahe import bin_channel, equalization_maps, interpolate_maps
+from cellbatch.preprocessing.clahe import TileRow, bin_channel, clahe_tile, equalization_maps, interpolate_maps
 from cellbatch.spec import Window
 from tests.reference.clahe import clip_histogram
 
@@ -54,20 +54,20 @@ def test_excess_is_spread_evenly_over_bins_with_room():
 
 def test_maps_rise_to_the_top_level_and_complete_partial_tiles():
     bins = np.random.default_rng(1).integers(0, 253, (70, 40)).astype(np.uint8)
-    maps = equalization_maps(bins, 32)
+    maps = equalization_maps(bins, (32, 32))
     assert maps.shape == (3, 2, 256)
     assert maps.dtype == np.uint16
     assert (maps[..., -1] == 16383).all()
     assert (np.diff(maps.astype(int), axis=-1) >= 0).all()
     mirrored = np.pad(bins, ((0, 26), (0, 24)), mode="reflect")
-    np.testing.assert_array_equal(maps, equalization_maps(mirrored, 32))
+    np.testing.assert_array_equal(maps, equalization_maps(mirrored, (32, 32)))
 
 
 def test_between_tile_centres_the_maps_are_mixed():
     maps = np.zeros((2, 2, 256), np.uint16)
     maps[0, 0], maps[0, 1], maps[1, 0], maps[1, 1] = 0, 800, 1600, 2400
     bins = np.zeros((16, 16), np.uint8)
-    levels = interpolate_maps(bins, maps, 8, Window(0, 16, 0, 16))
+    levels = interpolate_maps(bins, maps, (8, 8), Window(0, 16, 0, 16))
     assert levels[0, 0] == 0
     assert levels[15, 15] == 2400
     assert levels[4, 8] == 400
@@ -75,11 +75,26 @@ def test_between_tile_centres_the_maps_are_mixed():
     assert levels[8, 8] == 1200
 
 
-@pytest.mark.parametrize("kernel_size", [1, 2, 7, 16, 64])
-def test_any_rectangle_equals_the_whole(kernel_size):
+@pytest.mark.parametrize("tile", [(1, 1), (2, 2), (7, 7), (16, 16), (64, 64), (4, 6), (70, 3)])
+def test_any_rectangle_equals_the_whole(tile):
     bins = np.random.default_rng(2).integers(0, 253, (37, 50)).astype(np.uint8)
-    maps = equalization_maps(bins, kernel_size)
-    whole = interpolate_maps(bins, maps, kernel_size, Window(0, 37, 0, 50))
+    maps = equalization_maps(bins, tile)
+    whole = interpolate_maps(bins, maps, tile, Window(0, 37, 0, 50))
     for window in (Window(0, 1, 0, 1), Window(36, 37, 0, 50), Window(5, 30, 13, 14), Window(9, 37, 17, 50)):
-        part = interpolate_maps(bins[window.slices], maps, kernel_size, window)
+        part = interpolate_maps(bins[window.slices], maps, tile, window)
         np.testing.assert_array_equal(part, whole[window.slices], strict=True)
+
+
+def test_a_kernel_of_none_is_an_eighth_of_each_axis():
+    assert clahe_tile(None, (1000, 515)) == (125, 64)
+    assert clahe_tile(None, (7, 16)) == (1, 2)
+    assert clahe_tile(128, (1000, 515)) == (128, 128)
+
+
+def test_rows_of_a_tile_may_come_in_any_pieces():
+    bins = np.random.default_rng(3).integers(0, 253, (48, 50)).astype(np.uint8)
+    row, expected = TileRow(50, (24, 7)), equalization_maps(bins, (24, 7))
+    for index in range(2):
+        for y0, y1 in ((0, 5), (5, 6), (6, 24)):
+            row.add(bins[24 * index + y0 : 24 * index + y1])
+        np.testing.assert_array_equal(row.finish(), expected[index], strict=True)

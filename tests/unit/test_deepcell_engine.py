@@ -18,6 +18,7 @@ from cellbatch.phases.cell_tables import TableOptions
 from cellbatch.phases.deepcell_application import check_options, name_application
 from cellbatch.phases.loaded_model import InferenceOptions
 from cellbatch.phases.measure_cells import MeasuredFiles
+from cellbatch.phases.method_options import adapt_manifest
 from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.prepare_model import PreparationOptions, prepare_model
 from cellbatch.phases.sample_work import SegmentFiles, SegmentOptions
@@ -202,12 +203,13 @@ def test_applications_by_manifest():
         "cytoplasm": "CytoplasmSegmentation",
         "demo": "Mesmer",
     }
-    options = predict_options(manifests["nuclear"], "nuclear", {}, {"clahe_kernel_size": 128}, None)
+    options = predict_options(manifests["nuclear"], "nuclear", {}, None)
     assert options["postprocess_kwargs"]["radius"] == 10
-    assert options["preprocess_kwargs"] == {"kernel_size": 128}
+    # DeepCell's own kernel, which grows with the image
+    assert options["preprocess_kwargs"] == {"kernel_size": None}
     assert (options["batch_size"], options["pad_mode"]) == (4, "reflect")
-    # by default DeepCell's own kernel, which grows with the image
-    assert "preprocess_kwargs" not in predict_options(manifests["nuclear"], "nuclear", {}, {}, None)
+    asked = adapt_manifest(manifests["nuclear"], {"clahe_kernel_size": 128})
+    assert predict_options(asked, "nuclear", {}, None)["preprocess_kwargs"] == {"kernel_size": 128}
     with pytest.raises(ConfigError, match="no application for the model 'mesmer' with 2 channels"):
         name_application(replace(manifests["mesmer"], tile_stride=0.5))
 

@@ -99,7 +99,7 @@ def test_statistics_survive_storage(image):
     arrays = statistics.to_arrays()
     assert all(isinstance(array, np.ndarray) and array.dtype.kind in "iuf" for array in arrays.values())
     restored = PreprocessingStatistics.from_arrays(arrays)
-    assert (restored.shape, restored.kernel_size) == (statistics.shape, statistics.kernel_size)
+    assert (restored.shape, restored.tile) == (statistics.shape, statistics.tile)
     assert restored.channels[1].ceiling is None
     assert restored.channels[1].is_constant
     window = Window(0, 150, 0, 190)

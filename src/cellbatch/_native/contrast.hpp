@@ -34,7 +34,7 @@ struct BinScale {
 
 struct TileMaps {
     const uint16_t* maps;  // (rows, columns, 256)
-    int64_t rows, columns, kernel_size;
+    int64_t rows, columns, tile_height, tile_width;
 };
 
 // Grey levels that become 0 and 1.
@@ -51,7 +51,12 @@ void count_upper_halves(Plane<const float> channel, int64_t* counts);
 void count_lower_halves(Plane<const float> channel, uint32_t upper, int64_t* counts, uint32_t* above);
 
 bool bin_pixels(Plane<const float> channel, BinScale scale, const uint8_t* bin_of_step, Plane<uint8_t> bins);
-void make_maps(Plane<const uint8_t> bins, int64_t kernel_size, int64_t limit, uint16_t* maps);
+
+// The maps of a row of tiles: its rows of bins are counted, in any number of calls, and the histograms (columns, 256)
+// cut at the limit and summed up.
+void count_tiles(Plane<const uint8_t> bins, int64_t tile_width, int64_t* counts);
+void map_counts(int64_t* counts, int64_t columns, int64_t tile_px, int64_t limit, uint16_t* maps);
+
 LevelRange interpolate_levels(Plane<const uint8_t> bins, TileMaps maps, int64_t y0, int64_t x0, Plane<uint16_t> levels);
 void equalize_pixels(Plane<const uint8_t> bins, TileMaps maps, int64_t y0, int64_t x0, LevelRange range,
                      Plane<float> pixels);

@@ -74,22 +74,29 @@ def bin_pixels(channel: Channel, scale: tuple[float, float, float], bin_of_step:
     return bool(is_inside.value)
 
 
-def make_maps(bins: Bins, kernel_size: int, limit: int) -> Maps:
-    """CLAHE maps of each tile, its histogram cut at `limit`."""
-    rows, columns = (-(-n // kernel_size) for n in bins.shape)
-    maps = np.empty((rows, columns, 256), np.uint16)
+def count_tiles(bins: Bins, tile_width: int, counts: Counts) -> None:
+    """Add the bins of some rows to `counts` (columns, 256) of their row of CLAHE tiles."""
     values, plane = _readable(bins)
-    status = load_library().make_channel_maps(ctypes.byref(plane), kernel_size, limit, maps.ctypes.data)
-    check(status, "make_channel_maps", values.shape)
+    status = load_library().count_channel_tiles(ctypes.byref(plane), tile_width, counts.ctypes.data)
+    check(status, "count_channel_tiles", values.shape)
+
+
+def map_counts(counts: Counts, tile_px: int, limit: int) -> Maps:
+    """CLAHE maps (columns, 256) of a row of tiles from its counts, which are cut at `limit` in their place."""
+    maps = np.empty(counts.shape, np.uint16)
+    status = load_library().map_channel_counts(counts.ctypes.data, len(counts), tile_px, limit, maps.ctypes.data)
+    check(status, "map_channel_counts", counts.shape)
     return maps
 
 
-def interpolate(bins: Bins, maps: Maps, kernel_size: int, origin: tuple[int, int]) -> tuple[Levels, int, int]:
+def interpolate(
+    bins: Bins, maps: Maps, tile_shape: tuple[int, int], origin: tuple[int, int]
+) -> tuple[Levels, int, int]:
     """Grey levels of a rectangle that begins at `origin`, and the lowest and highest of them."""
     levels = np.empty(bins.shape, np.uint16)
     found = LevelRange()
     values, plane = _readable(bins)
-    tiles, kept = _tiles(maps, kernel_size)
+    tiles, kept = _tiles(maps, tile_shape)
     status = load_library().interpolate_channel(
         ctypes.byref(plane), ctypes.byref(tiles), *origin, ctypes.byref(_plane(levels)), ctypes.byref(found)
     )
@@ -99,11 +106,16 @@ def interpolate(bins: Bins, maps: Maps, kernel_size: int, origin: tuple[int, int
 
 
 def equalize(
-    bins: Bins, maps: Maps, kernel_size: int, origin: tuple[int, int], levels: tuple[int, int], out: Channel
+    bins: Bins,
+    maps: Maps,
+    tile_shape: tuple[int, int],
+    origin: tuple[int, int],
+    levels: tuple[int, int],
+    out: Channel,
 ) -> None:
     """Write the preprocessed pixels of a rectangle that begins at `origin`; `levels` become 0 and 1."""
     values, plane = _readable(bins)
-    tiles, kept = _tiles(maps, kernel_size)
+    tiles, kept = _tiles(maps, tile_shape)
     status = load_library().equalize_channel(
         ctypes.byref(plane),
         ctypes.byref(tiles),
@@ -154,7 +166,7 @@ def _readable(values: NDArray[np.generic]) -> tuple[NDArray[np.generic], Plane]:
     return values, _plane(values)
 
 
-def _tiles(maps: Maps, kernel_size: int) -> tuple[TileMaps, Maps]:
+def _tiles(maps: Maps, tile_shape: tuple[int, int]) -> tuple[TileMaps, Maps]:
     """Describe maps, and the array to keep meanwhile."""
     kept = np.ascontiguousarray(maps, np.uint16)
-    return TileMaps(kept.ctypes.data, *kept.shape[:2], kernel_size), kept
+    return TileMaps(kept.ctypes.data, *kept.shape[:2], *tile_shape), kept

@@ -74,33 +74,31 @@ bool bin_pixels(Plane<const float> channel, BinScale scale, const uint8_t* bin_o
     return true;
 }
 
-void make_maps(Plane<const uint8_t> bins, int64_t kernel_size, int64_t limit, uint16_t* maps) {
-    const int64_t rows = (bins.height + kernel_size - 1) / kernel_size;
-    const int64_t columns = (bins.width + kernel_size - 1) / kernel_size;
-    const double scale = kTopLevel / static_cast<double>(kernel_size * kernel_size);
-    std::vector<uint8_t> line(columns * kernel_size);
-    std::vector<int64_t> counts(columns * kBins), mirrored(line.size());
+void count_tiles(Plane<const uint8_t> bins, int64_t tile_width, int64_t* counts) {
+    const int64_t columns = (bins.width + tile_width - 1) / tile_width;
+    std::vector<uint8_t> line(columns * tile_width);
+    std::vector<int64_t> mirrored(line.size());
     for (size_t x = 0; x < mirrored.size(); ++x) mirrored[x] = mirror(static_cast<int64_t>(x), bins.width);
-    for (int64_t row = 0; row < rows; ++row) {
-        std::fill(counts.begin(), counts.end(), 0);
-        for (int64_t y = row * kernel_size; y < (row + 1) * kernel_size; ++y) {
-            gather_row(bins, mirror(y, bins.height), line.data());
-            for (size_t x = bins.width; x < line.size(); ++x) line[x] = line[mirrored[x]];
-            for (int64_t column = 0; column < columns; ++column) {
-                int64_t* histogram = counts.data() + column * kBins;
-                const uint8_t* part = line.data() + column * kernel_size;
-                for (int64_t x = 0; x < kernel_size; ++x) ++histogram[part[x]];
-            }
-        }
+    for (int64_t y = 0; y < bins.height; ++y) {
+        gather_row(bins, y, line.data());
+        for (size_t x = bins.width; x < line.size(); ++x) line[x] = line[mirrored[x]];
         for (int64_t column = 0; column < columns; ++column) {
-            int64_t* histogram = counts.data() + column * kBins;
-            clip_histogram(histogram, limit);
-            uint16_t* map = maps + (row * columns + column) * kBins;
-            int64_t total = 0;
-            for (int bin = 0; bin < kBins; ++bin) {
-                total += histogram[bin];
-                map[bin] = static_cast<uint16_t>(std::min(static_cast<double>(total) * scale, kTopLevel));
-            }
+            int64_t* histogram = counts + column * kBins;
+            const uint8_t* part = line.data() + column * tile_width;
+            for (int64_t x = 0; x < tile_width; ++x) ++histogram[part[x]];
+        }
+    }
+}
+
+void map_counts(int64_t* counts, int64_t columns, int64_t tile_px, int64_t limit, uint16_t* maps) {
+    const double scale = kTopLevel / static_cast<double>(tile_px);
+    for (int64_t column = 0; column < columns; ++column) {
+        int64_t* histogram = counts + column * kBins;
+        clip_histogram(histogram, limit);
+        int64_t total = 0;
+        for (int bin = 0; bin < kBins; ++bin) {
+            total += histogram[bin];
+            maps[column * kBins + bin] = static_cast<uint16_t>(std::min(static_cast<double>(total) * scale, kTopLevel));
         }
     }
 }

@@ -27,8 +27,12 @@ int32_t bin_channel(const Plane<const float>* channel, const BinScale* scale, co
     return guard([&] { *is_inside = bin_pixels(*channel, *scale, bin_of_step, *bins); });
 }
 
-int32_t make_channel_maps(const Plane<const uint8_t>* bins, int64_t kernel_size, int64_t limit, uint16_t* maps) {
-    return guard([&] { make_maps(*bins, kernel_size, limit, maps); });
+int32_t count_channel_tiles(const Plane<const uint8_t>* bins, int64_t tile_width, int64_t* counts) {
+    return guard([&] { count_tiles(*bins, tile_width, counts); });
+}
+
+int32_t map_channel_counts(int64_t* counts, int64_t columns, int64_t tile_px, int64_t limit, uint16_t* maps) {
+    return guard([&] { map_counts(counts, columns, tile_px, limit, maps); });
 }
 
 int32_t interpolate_channel(const Plane<const uint8_t>* bins, const TileMaps* maps, int64_t y0, int64_t x0,

@@ -18,12 +18,12 @@ struct Span {
     int64_t first, last, tile_before, tile_after;
 };
 
-std::vector<Span> find_spans(int64_t start, int64_t stop, int64_t kernel_size, int64_t tiles) {
-    const int64_t shift = kernel_size / 2;
+std::vector<Span> find_spans(int64_t start, int64_t stop, int64_t tile_size, int64_t tiles) {
+    const int64_t shift = tile_size / 2;
     std::vector<Span> spans;
-    for (int64_t tile = (start + shift) / kernel_size; tile <= (stop - 1 + shift) / kernel_size; ++tile)
-        spans.push_back({std::max(tile * kernel_size - shift, start) - start,
-                         std::min((tile + 1) * kernel_size - shift, stop) - start, std::max<int64_t>(tile - 1, 0),
+    for (int64_t tile = (start + shift) / tile_size; tile <= (stop - 1 + shift) / tile_size; ++tile)
+        spans.push_back({std::max(tile * tile_size - shift, start) - start,
+                         std::min((tile + 1) * tile_size - shift, stop) - start, std::max<int64_t>(tile - 1, 0),
                          std::min(tile, tiles - 1)});
     return spans;
 }
@@ -49,10 +49,10 @@ class Interpolator {
    public:
     Interpolator(Plane<const uint8_t> bins, TileMaps maps, int64_t y0, int64_t x0)
         : bins_(bins), maps_(maps), y0_(y0), x0_(x0),
-          columns_(find_spans(x0, x0 + bins.width, maps.kernel_size, maps.columns)), weights_(bins.width * 4),
+          columns_(find_spans(x0, x0 + bins.width, maps.tile_width, maps.columns)), weights_(bins.width * 4),
           tables_(columns_.size() * kBins * 4), row_(bins.width + 3), levels_(bins.width + 3) {
         for (int64_t x = 0; x < bins.width; ++x) {
-            const double weight = weight_of(x0 + x);
+            const double weight = weight_of(x0 + x, maps.tile_width);
             for (int i = 0; i < 4; ++i) weights_[4 * x + i] = i % 2 ? weight : 1 - weight;
         }
     }
@@ -60,11 +60,11 @@ class Interpolator {
     // Calls take(y, levels) for every row.
     template <class Take>
     void run(Take&& take) {
-        for (const Span& rows : find_spans(y0_, y0_ + bins_.height, maps_.kernel_size, maps_.rows)) {
+        for (const Span& rows : find_spans(y0_, y0_ + bins_.height, maps_.tile_height, maps_.rows)) {
             fill_tables(rows);
             for (int64_t y = rows.first; y < rows.last; ++y) {
                 gather_row(bins_, y, row_.data());
-                const double weight = weight_of(y0_ + y);
+                const double weight = weight_of(y0_ + y, maps_.tile_height);
                 const Four row_weights = {1 - weight, 1 - weight, weight, weight};
                 for (size_t i = 0; i < columns_.size(); ++i) mix(columns_[i], tables_.data() + i * kBins * 4, row_weights);
                 take(y, levels_.data());
@@ -73,9 +73,8 @@ class Interpolator {
     }
 
    private:
-    double weight_of(int64_t position) const {
-        const int64_t k = maps_.kernel_size;
-        return static_cast<double>((position + k / 2) % k) / static_cast<double>(k);
+    static double weight_of(int64_t position, int64_t tile_size) {
+        return static_cast<double>((position + tile_size / 2) % tile_size) / static_cast<double>(tile_size);
     }
 
     // The maps of four neighbouring tiles, side by side for each bin.

@@ -63,7 +63,8 @@ class TileMaps(ctypes.Structure):
         ("maps", ctypes.c_void_p),
         ("rows", ctypes.c_int64),
         ("columns", ctypes.c_int64),
-        ("kernel_size", ctypes.c_int64),
+        ("tile_height", ctypes.c_int64),
+        ("tile_width", ctypes.c_int64),
     ]
 
 
@@ -103,7 +104,8 @@ _SIGNATURES = {
     "count_channel_upper": [_POINTER, _POINTER],
     "count_channel_lower": [_POINTER, ctypes.c_uint32, _POINTER, _POINTER],
     "bin_channel": [_POINTER, _POINTER, _POINTER, _POINTER, _POINTER],
-    "make_channel_maps": [_POINTER, _SIZE, _SIZE, _POINTER],
+    "count_channel_tiles": [_POINTER, _SIZE, _POINTER],
+    "map_channel_counts": [_POINTER, _SIZE, _SIZE, _SIZE, _POINTER],
     "interpolate_channel": [_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER],
     "equalize_channel": [_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER],
     "stretch_channel": [_POINTER, _POINTER, _POINTER],

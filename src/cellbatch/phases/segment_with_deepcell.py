@@ -37,7 +37,6 @@ def predict_options(
     manifest: Manifest,
     compartment: str,
     watershed: Mapping[str, float | None],
-    preprocessing: Mapping[str, float | None],
     tile_batch: int | None,
 ) -> dict[str, Any]:
     """Keywords for the application's ``predict``, so that it does what the manifest and the options say.
@@ -47,17 +46,13 @@ def predict_options(
     manifest : of the model, with the options of the preprocessing that hold for this run
     compartment : ``both``, ``whole-cell`` or ``nuclear``
     watershed : see ``resolve_watershed``
-    preprocessing : what the user asked for, see ``adapt_manifest``
     tile_batch : tiles per call of the network; None = DeepCell's own
     """
     steps = {name: asdict(options) for name, options in resolve_watershed(manifest.compartments, watershed).items()}
     steps_before: dict[str, Any] = {"kernel_size": manifest.preprocessing.clahe_kernel_size}
     options: dict[str, Any] = {"batch_size": tile_batch or TILE_BATCH, "pad_mode": manifest.tile_padding}
     if name_application(manifest) != MESMER:
-        # these applications have a kernel that grows with the image, which only a user's wish replaces
-        if preprocessing.get("clahe_kernel_size") is not None:
-            options["preprocess_kwargs"] = steps_before
-        return {**options, "postprocess_kwargs": next(iter(steps.values()))}
+        return {**options, "preprocess_kwargs": steps_before, "postprocess_kwargs": next(iter(steps.values()))}
     percentile = manifest.preprocessing.percentile
     steps_before |= {"threshold": percentile is not None, "percentile": percentile or 0.0, "normalize": True}
     named = {f"postprocess_kwargs_{name}": values for name, values in steps.items()}
@@ -112,7 +107,7 @@ class DeepcellWork(SampleWork):
         """Let DeepCell label an image."""
         timings, how = Timings("infer", self.batch), self.options.inference
         timings.machine = describe_machine(loaded.device, loaded.gpu)
-        given = (self.options.compartment, self.options.watershed, self.options.preprocessing, how.tile_batch)
+        given = (self.options.compartment, self.options.watershed, how.tile_batch)
         options = predict_options(self._manifest(), *given)
         image = self.path(sample, "pixels")
         seconds = loaded.label(image, sample.image_mpp, self.path(sample, "heads"), options)

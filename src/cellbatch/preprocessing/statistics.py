@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 import cellbatch._native.contrast as contrast
 from cellbatch.preprocessing.clahe import (
     Bins,
+    TileShape,
     bin_channel_into,
     check_range,
-    checked_kernel_size,
+    clahe_tile,
     empty_maps,
     equalization_maps,
 )
@@ -28,7 +29,7 @@ from cellbatch.spec import PreprocessingOptions, Window
 Pixels = NDArray[np.float32]
 Levels = NDArray[np.uint16]
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ class PreprocessingStatistics:
     ----------
     shape : (int, int)
         Height and width of the image in px, at the size that the model sees.
-    kernel_size : int
-        Side of a CLAHE tile in px.
+    tile : (int, int)
+        Height and width of a CLAHE tile in px.
     channels : tuple of ChannelStatistics
     """
 
     shape: tuple[int, int]
-    kernel_size: int
+    tile: TileShape
     channels: tuple[ChannelStatistics, ...]
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
@@ -84,7 +85,7 @@ class PreprocessingStatistics:
         return {
             "version": np.array(_FORMAT_VERSION, np.int64),
             "shape": np.array(self.shape, np.int64),
-            "kernel_size": np.array(self.kernel_size, np.int64),
+            "tile": np.array(self.tile, np.int64),
             "ceiling": np.array(ceilings, np.float32),
             "minimum": np.array([channel.minimum for channel in channels], np.float32),
             "maximum": np.array([channel.maximum for channel in channels], np.float32),
@@ -117,7 +118,8 @@ class PreprocessingStatistics:
             for index, maps in enumerate(record["maps"])
         )
         height, width = (int(n) for n in record["shape"])
-        return cls((height, width), int(record["kernel_size"]), channels)
+        tile_height, tile_width = (int(n) for n in record["tile"])
+        return cls((height, width), (tile_height, tile_width), channels)
 
 
 def compute_statistics(image: ArrayLike, options: PreprocessingOptions) -> PreprocessingStatistics:
@@ -128,7 +130,8 @@ def compute_statistics(image: ArrayLike, options: PreprocessingOptions) -> Prepr
     image : array_like, shape (Y, X, C)
         Real numbers without NaN or infinities, at the model's pixel size; taken as float32.
     options : PreprocessingOptions
-        Percentile of the non-zero pixels above which values are clipped (None: no clipping), side of a CLAHE tile.
+        Percentile of the non-zero pixels above which values are clipped (None: no clipping), side of a CLAHE tile
+        (None: an eighth of the image along each axis).
 
     Returns
     -------
@@ -220,7 +223,7 @@ def equalize(bins: Bins, statistics: PreprocessingStatistics, window: Window) ->
         contrast.equalize(
             bins[..., index],
             channel.maps,
-            statistics.kernel_size,
+            statistics.tile,
             (window.y0, window.x0),
             (channel.level_minimum, channel.level_maximum),
             out=equalized[..., index],
@@ -228,7 +231,7 @@ def equalize(bins: Bins, statistics: PreprocessingStatistics, window: Window) ->
     return equalized
 
 
-def preprocess(image: ArrayLike, *, percentile: float | None = 99.9, clahe_kernel_size: int = 128) -> Pixels:
+def preprocess(image: ArrayLike, *, percentile: float | None = 99.9, clahe_kernel_size: int | None = 128) -> Pixels:
     """Clip bright spots and equalise contrast locally, channel by channel.
 
     Parameters
@@ -237,8 +240,8 @@ def preprocess(image: ArrayLike, *, percentile: float | None = 99.9, clahe_kerne
         Real numbers without NaN or infinities, at the model's pixel size; taken as float32.
     percentile : float or None
         Values above this percentile of the channel's non-zero pixels are set to it; None skips the step.
-    clahe_kernel_size : int
-        Side of a CLAHE tile in px.
+    clahe_kernel_size : int or None
+        Side of a CLAHE tile in px; None: an eighth of the image along each axis.
 
     Returns
     -------
@@ -268,26 +271,26 @@ def preprocess(image: ArrayLike, *, percentile: float | None = 99.9, clahe_kerne
 
 def _measure(pixels: Pixels, options: PreprocessingOptions) -> tuple[PreprocessingStatistics, list[Levels]]:
     """Statistics of all channels, with the grey levels that were computed on the way."""
-    kernel_size = checked_kernel_size(options.clahe_kernel_size)
-    measured = [_measure_channel(pixels[..., index], options) for index in range(pixels.shape[2])]
     height, width = pixels.shape[:2]
-    statistics = PreprocessingStatistics((height, width), kernel_size, tuple(one for one, _ in measured))
+    tile = clahe_tile(options.clahe_kernel_size, (height, width))
+    measured = [_measure_channel(pixels[..., index], options.percentile, tile) for index in range(pixels.shape[2])]
+    statistics = PreprocessingStatistics((height, width), tile, tuple(one for one, _ in measured))
     return statistics, [levels for _, levels in measured]
 
 
-def _measure_channel(channel: Pixels, options: PreprocessingOptions) -> tuple[ChannelStatistics, Levels]:
+def _measure_channel(channel: Pixels, percentile: float | None, tile: TileShape) -> tuple[ChannelStatistics, Levels]:
     """Statistics of one channel, with the grey levels that were computed on the way."""
     lowest, highest = contrast.find_range(channel)
     check_range(lowest, highest)
-    ceiling = None if options.percentile is None else nonzero_percentile(channel, options.percentile)
+    ceiling = None if percentile is None else nonzero_percentile(channel, percentile)
     minimum, maximum = (lowest, highest) if ceiling is None else (min(lowest, ceiling), min(highest, ceiling))
     if minimum == maximum:
-        maps = empty_maps(channel.shape, options.clahe_kernel_size)
+        maps = empty_maps(channel.shape, tile)
         return ChannelStatistics(ceiling, minimum, maximum, maps, 0, 0), np.zeros(channel.shape, np.uint16)
     bins = np.empty(channel.shape, np.uint8)
     bin_channel_into(channel, (np.inf if ceiling is None else ceiling, minimum, maximum), out=bins)
-    maps = equalization_maps(bins, options.clahe_kernel_size)
-    levels, level_minimum, level_maximum = contrast.interpolate(bins, maps, options.clahe_kernel_size, (0, 0))
+    maps = equalization_maps(bins, tile)
+    levels, level_minimum, level_maximum = contrast.interpolate(bins, maps, tile, (0, 0))
     return ChannelStatistics(ceiling, minimum, maximum, maps, level_minimum, level_maximum), levels
 
 

@@ -14,11 +14,12 @@ import cellbatch._native.contrast as contrast
 from cellbatch.geometry.mirror import mirror_indices
 from cellbatch.preprocessing.clahe import (
     Bins,
+    TileRow,
+    TileShape,
     bin_channel_into,
     check_range,
-    checked_kernel_size,
+    clahe_tile,
     empty_maps,
-    equalization_maps,
 )
 from cellbatch.preprocessing.clip import PercentileSearch
 from cellbatch.preprocessing.resize import checked_image
@@ -61,11 +62,12 @@ def stream_statistics(
     channels : int
         C.
     options : PreprocessingOptions
-        Percentile of the non-zero pixels above which values are clipped (None: no clipping), side of a CLAHE tile.
+        Percentile of the non-zero pixels above which values are clipped (None: no clipping), side of a CLAHE tile
+        (None: an eighth of the image along each axis).
     bins : array-like of uint8 with slices, shape (Y, X, C), optional
         Receives what `bin_pixels` would give; then the last of the four passes reads it instead of the image.
     strip_px : int
-        Rows to read at once, rounded up to whole CLAHE tiles. The result does not depend on it.
+        Rows to read at once. The result does not depend on it.
 
     Returns
     -------
@@ -81,8 +83,8 @@ def stream_statistics(
     """
     if len(shape) != 2 or min(*shape, channels, strip_px) < 1:
         raise ValueError(f"expected at least 1 px, channel and row, found {shape}, {channels} and {strip_px}")
-    kernel_size = checked_kernel_size(options.clahe_kernel_size)
-    image = _Image(read_rows, (shape[0], shape[1], channels), kernel_size, -(-strip_px // kernel_size))
+    tile = clahe_tile(options.clahe_kernel_size, shape)
+    image = _Image(read_rows, (shape[0], shape[1], channels), strip_px)
     measures = [_Measure.start(options) for _ in range(channels)]
     for _, pixels in image.strips():
         for index, one in enumerate(measures):
@@ -93,26 +95,24 @@ def stream_statistics(
                 one.refine(pixels[..., index])
     for one in measures:
         one.settle()
-    for index, maps in enumerate(_map_channels(image, measures, bins)):
+    for index, maps in enumerate(_map_channels(image, measures, tile, bins)):
         measures[index].maps = maps
-    _find_levels(image, measures, bins)
-    return PreprocessingStatistics((shape[0], shape[1]), kernel_size, tuple(one.result() for one in measures))
+    _find_levels(image, measures, tile, bins)
+    return PreprocessingStatistics((shape[0], shape[1]), tile, tuple(one.result() for one in measures))
 
 
 @dataclass(frozen=True)
 class _Image:
-    """Rows of an image, in strips of whole CLAHE tiles."""
+    """Rows of an image, in strips."""
 
     read_rows: ReadRows
     shape: tuple[int, int, int]
-    kernel_size: int
-    tiles_per_strip: int
+    strip_px: int
 
     def bounds(self) -> Iterator[tuple[int, int]]:
         """First and last row of each strip."""
-        step = self.kernel_size * self.tiles_per_strip
-        for y0 in range(0, self.shape[0], step):
-            yield y0, min(y0 + step, self.shape[0])
+        for y0 in range(0, self.shape[0], self.strip_px):
+            yield y0, min(y0 + self.strip_px, self.shape[0])
 
     def strips(self) -> Iterator[tuple[int, Pixels]]:
         """First row and pixels of each strip."""
@@ -185,34 +185,43 @@ class _Measure:
         return ChannelStatistics(self.ceiling, self.lowest, self.highest, self.maps, *levels)
 
 
-def _map_channels(image: _Image, measures: list[_Measure], store: BinStore | None) -> list[NDArray[np.uint16]]:
-    """Third pass: the maps of each row of tiles from its own rows."""
+def _map_channels(
+    image: _Image, measures: list[_Measure], tile: TileShape, store: BinStore | None
+) -> list[NDArray[np.uint16]]:
+    """Third pass: the maps of each row of tiles from its own rows, and those by which the last one is mirrored."""
     height, width, channels = image.shape
-    size = image.kernel_size
-    maps: list[list[NDArray[np.uint16]]] = [[] for _ in range(channels)]
+    rows = [TileRow(width, tile) for _ in range(channels)]
+    maps = [empty_maps((height, width), tile) for _ in range(channels)]
     for y0, pixels in image.strips():
-        y1 = y0 + len(pixels)
         for index, one in enumerate(measures):
             bins = one.bins(pixels[..., index])
             if store is not None:
-                store[y0:y1, 0:width, index] = bins
+                store[y0 : y0 + len(bins), 0:width, index] = bins
             if not one.is_constant:
-                whole_rows = (y1 - y0) // size * size
-                if whole_rows:
-                    maps[index].append(equalization_maps(bins[:whole_rows], size))
-    first = height // size * size
-    if first < height:
-        # The last tiles go on by reflection, over more rows than their own where those are few.
-        rows = mirror_indices(first, first + size, height)
-        start = int(rows.min())
-        pixels = image.read(start, height)
+                _count_rows(bins, y0, rows[index], maps[index], tile[0])
+    # The last tiles go on by reflection, over more rows than their own where those are few.
+    end = -(-height // tile[0]) * tile[0]
+    for first in range(height, end, image.strip_px):
+        mirrored = mirror_indices(first, min(first + image.strip_px, end), height)
+        start = int(mirrored.min())
+        pixels = image.read(start, int(mirrored.max()) + 1)
         for index, one in enumerate(measures):
             if not one.is_constant:
-                maps[index].append(equalization_maps(one.bins(pixels[..., index])[rows - start], size))
-    return [np.concatenate(some) if some else empty_maps((height, width), size) for some in maps]
+                bins = one.bins(pixels[..., index])[mirrored - start]
+                _count_rows(bins, first, rows[index], maps[index], tile[0])
+    return maps
 
 
-def _find_levels(image: _Image, measures: list[_Measure], store: BinStore | None) -> None:
+def _count_rows(bins: Bins, y0: int, row: TileRow, maps: NDArray[np.uint16], tile_height: int) -> None:
+    """Count bins from the row `y0` on, and keep the maps of each row of tiles that is complete with them."""
+    end = y0 + len(bins)
+    for y in range(y0 - y0 % tile_height, end, tile_height):
+        row.add(bins[max(y - y0, 0) : y + tile_height - y0])
+        if y + tile_height <= end:
+            maps[y // tile_height] = row.finish()
+
+
+def _find_levels(image: _Image, measures: list[_Measure], tile: TileShape, store: BinStore | None) -> None:
     """Fourth pass: lowest and highest grey level."""
     for y0, y1 in image.bounds():
         pixels = image.read(y0, y1) if store is None else None
@@ -224,6 +233,6 @@ def _find_levels(image: _Image, measures: list[_Measure], store: BinStore | None
                 bins = np.asarray(store[y0:y1, 0 : image.shape[1], index], np.uint8)
             else:
                 bins = one.bins(pixels[..., index])
-            _, lowest, highest = contrast.interpolate(bins, one.maps, image.kernel_size, (y0, 0))
+            _, lowest, highest = contrast.interpolate(bins, one.maps, tile, (y0, 0))
             one.level_minimum = min(one.level_minimum, lowest)
             one.level_maximum = max(one.level_maximum, highest)
