@@ -7,6 +7,8 @@ import resource
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +219,39 @@ def test_what_may_pass_is_first_tried_again_by_the_engine(tmp_path: Path, projec
     (tmp_path / ".attempt").write_text("4 75\n")
     assert run_script(tmp_path, project, "SIGSEGV", "d").returncode == 0
     assert [failure.sample for failure in read_failures([tmp_path / "failed.jsonl"])] == ["b", "d"]
+
+
+def note_and_wait(sample: SampleSpec) -> None:
+    """Leave the number of this process, and work for longer than anybody waits."""
+    Path("worker").write_text(str(os.getpid()))
+    Path("worker").rename("at_work")
+    time.sleep(60)
+
+
+ORPHANS = """
+from cellbatch.phases.failures import Failures
+from cellbatch.phases.samples import map_samples
+from tests.unit.test_keep_going import note_and_wait, samples
+
+if __name__ == "__main__":
+    list(map_samples(note_and_wait, samples(["a"]), 1, Failures("preprocess")))
+"""
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    """Whether it comes true within 20 s."""
+    patience = time.monotonic() + 20
+    while not condition() and time.monotonic() < patience:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_workers_do_not_outlive_a_task_that_is_killed(tmp_path: Path, project: Path) -> None:
+    (tmp_path / "script.py").write_text(ORPHANS)
+    path = {**os.environ, "PYTHONPATH": f"{project / 'src'}:{project}"}
+    with subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, env=path) as task:
+        assert wait_until((tmp_path / "at_work").exists)
+        worker = Path("/proc", (tmp_path / "at_work").read_text())
+        assert worker.exists()
+        task.kill()
+    assert wait_until(lambda: not worker.exists())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -11,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -237,7 +240,20 @@ def _death(first: SampleSpec, last: SampleSpec) -> EngineError:
 
 def _pool(processes: int) -> ProcessPoolExecutor:
     # a forked child of a process with threads may hang: start clean ones
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("forkserver"))
+    context = multiprocessing.get_context("forkserver")
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_task)
+
+
+def _end_with_task() -> None:
+    """End this worker when the task that started it has ended, which a task that is killed cannot see to itself."""
+    task = multiprocessing.parent_process()
+    if task is not None:
+        threading.Thread(target=_wait_and_end, args=(task,), daemon=True).start()
+
+
+def _wait_and_end(task: BaseProcess) -> None:
+    task.join()
+    os._exit(1)
 
 
 def _settle(
