@@ -242,7 +242,22 @@ def rows_of(html: str) -> list[list[str]]:
 def test_memory_stands_beside_what_was_planned():
     timings = merge_timings([make_timings().assign(peak_mb=[200.0, 384.0])])
     facts = RunFacts(merge_summaries([summary_table([make_row("a")])]), timings, plan={"memory_mb": {"infer": 1024}})
-    assert rows_of(section(facts, "memory")["data"])[1] == ["infer", "1,024", "384", "38 %"]
+    assert rows_of(section(facts, "memory")["data"])[1] == ["infer", "1,024", "384", "38 %", "0"]
+    assert "wrong" not in section(facts, "memory")["description"]
+
+
+def test_a_task_that_needed_more_memory_than_planned_is_told():
+    timings = make_timings().assign(peak_mb=[200.0, 384.0])
+    again = timings[-1:].assign(step="attempt_2_after_exit_137", seconds=0.0)
+    other = timings[-1:].assign(step="attempt_2_after_exit_50001", seconds=0.0)
+    facts = RunFacts(
+        merge_summaries([summary_table([make_row("a")])]),
+        merge_timings([timings, again, other]),
+        plan={"memory_mb": {"infer": 256}},
+    )
+    memory = section(facts, "memory")
+    assert rows_of(memory["data"])[1] == ["infer", "256", "384", "150 %", "1"]
+    assert "The plan was wrong" in memory["description"]
 
 
 def test_plan_stands_beside_the_time_that_it_took():

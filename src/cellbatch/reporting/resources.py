@@ -19,21 +19,34 @@ PROCESS_OF = {
     "fused": "SEGMENT_BATCH",
 }
 _GB = 1e9
+# the row that a task leaves when the one before it died for memory, see ``phases.timing_files``
+_GIVEN_MORE = r"attempt_\d+_after_exit_(75|137)"
 
 
 def section_of_memory(plan: Mapping[str, Any], timings: pd.DataFrame) -> dict[str, Any] | None:
-    """Memory per phase: asked for, by the plan, and used by the largest process of a task."""
+    """Memory per phase: asked for, by the plan, used by the largest process of a task, and tasks that needed more."""
     planned = plan.get("memory_mb") or {}
+    repeated = timings.loc[timings["step"].str.fullmatch(_GIVEN_MORE), "phase"].value_counts()
     measured = timings.groupby("phase", sort=False)["peak_mb"].max() if len(timings) else pd.Series(dtype=float)
     rows = [
-        (phase, f"{planned[phase]:,.0f}", f"{peak:,.0f}", f"{100 * peak / planned[phase]:.0f} %")
+        (
+            phase,
+            f"{planned[phase]:,.0f}",
+            f"{peak:,.0f}",
+            f"{100 * peak / planned[phase]:.0f} %",
+            f"{repeated.get(phase, 0):,}",
+        )
         for phase, peak in measured.items()
         if planned.get(phase) and peak > 0
     ]
     if not rows:
         return None
     note = "Per task, of the largest batch. Used is the peak of a task's main process, libraries included."
-    table = render_table(("phase", "planned, MB", "used, MB", "used of planned"), rows)
+    if len(repeated):
+        note += (
+            " The plan was wrong for what was tried again with more memory than it asked for (exit codes 75 and 137)."
+        )
+    table = render_table(("phase", "planned, MB", "used, MB", "used of planned", "tried again with more"), rows)
     return make_section("memory", "Memory", note, "html", table)
 
 
