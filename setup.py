@@ -2,15 +2,18 @@
 
 import os
 import platform
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 FOLDER = Path("src/cellbatch/_native")
 SOURCES = sorted(str(path) for path in FOLDER.glob("*.cpp"))
 HEADERS = sorted(str(path) for path in FOLDER.glob("*.hpp"))
+MODELS = Path("assets/models")
 
 # -ffp-contract=off: a fused multiply-add rounds once where NumPy rounds twice, and labels must not depend on it.
 # -fno-trapping-math lets the compiler choose by comparisons of floats in vectors; no value changes with it.
@@ -55,4 +58,14 @@ class BuildKernels(build_ext):
         )
 
 
-setup(ext_modules=EXTENSIONS, cmdclass={"build_ext": BuildKernels})
+class BuildWithModels(build_py):
+    """Takes the models that ship with the project along; container images are built without, Nextflow stages them."""
+
+    def run(self) -> None:
+        """Copy them to where an installed package looks for them, see ``cellbatch/phases/model_shelves.py``."""
+        super().run()
+        if MODELS.is_dir() and not self.editable_mode:
+            shutil.copytree(MODELS, Path(self.build_lib) / "cellbatch" / MODELS, dirs_exist_ok=True)
+
+
+setup(ext_modules=EXTENSIONS, cmdclass={"build_ext": BuildKernels, "build_py": BuildWithModels})
