@@ -17,6 +17,7 @@ SAMPLES_WORTH_A_PROCESS = 16
 COMPARTMENT_CHOICES = ("both", "whole-cell", "nuclear")
 # results in files per sample, or in files per batch
 LAYOUTS = ("sample", "batch")
+TABLE_SUFFIXES = {"parquet": ".parquet", "csv": ".csv"}
 
 
 class Window(NamedTuple):

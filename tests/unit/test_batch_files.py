@@ -11,7 +11,8 @@ import pytest
 from cellbatch.errors import ConfigError
 from cellbatch.io.shapes import ShapeWriter
 from cellbatch.io.tables import read_table, write_table
-from cellbatch.phases.batch_files import choose_layout, join_labels, join_pictures, join_shapes, join_tables
+from cellbatch.phases.batch_files import join_pictures, join_shapes, join_tables
+from cellbatch.phases.results_layout import choose_layout, join_labels
 
 SQUARE = [[np.array([[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]])]]
 

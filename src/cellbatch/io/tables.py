@@ -11,8 +11,8 @@ from pyarrow import csv, parquet
 
 from cellbatch.errors import InputError
 from cellbatch.io.atomic import atomic_path
+from cellbatch.spec import TABLE_SUFFIXES
 
-TABLE_SUFFIXES = {"parquet": ".parquet", "csv": ".csv"}
 # Names stay text when they look like numbers: "007" must not become 7.
 TEXT_COLUMNS = ("sample", "batch")
 

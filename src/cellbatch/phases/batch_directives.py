@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cellbatch.io.host_memory import host_memory_mb
-from cellbatch.phases.batch_files import SAMPLE
 from cellbatch.phases.plan_money import GOOGLE, gpu_machines
+from cellbatch.phases.results_layout import SAMPLE
 from cellbatch.planning.machines import Prices
 from cellbatch.planning.memory import project_fused_mb, project_memory_mb, project_whole_mb
 from cellbatch.planning.rates import FUSED, PHASES

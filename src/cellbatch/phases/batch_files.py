@@ -1,9 +1,8 @@
-"""Results of a batch in one file of each kind instead of one per sample: a million samples are not a million files."""
+"""Tables, shapes and pictures of a batch in one file of each kind instead of one per sample."""
 
 import csv
 import gzip
 import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
@@ -11,64 +10,15 @@ from typing import IO, cast
 import pyarrow as pa
 from pyarrow import parquet
 
-from cellbatch.errors import ConfigError
 from cellbatch.io.atomic import atomic_path
-from cellbatch.io.tables import TABLE_SUFFIXES, read_table, write_table
+from cellbatch.io.tables import read_table, write_table
+from cellbatch.phases.results_layout import SAMPLE, remove_files
 from cellbatch.reporting.summary import THUMBNAIL
-from cellbatch.spec import LAYOUTS
+from cellbatch.spec import TABLE_SUFFIXES
 
-SAMPLE, BATCH = LAYOUTS
-# from here on files per batch are what is written unless something else is asked for
-MANY_SAMPLES = 10_000
-TABLE, LABELS = ".cells", ".ome.tif"
+TABLE = ".cells"
 PICTURES = ("overlay.png", "thumbnail.jpg", "crop1.png", "crop2.png", "crop3.png")
 _PROPERTIES = b'"properties":{'
-
-
-def choose_layout(wanted: str | None, samples: int, table_format: str) -> str:
-    """Choose between files per sample and per batch.
-
-    Parameters
-    ----------
-    wanted : ``--results_layout``, None where nobody says
-    samples : of the run
-    table_format : ``anndata`` is a file per sample in either layout of the others, so it keeps the layout ``sample``
-
-    Raises
-    ------
-    ConfigError
-        For another word, or ``batch`` with ``anndata``.
-
-    Examples
-    --------
-    >>> choose_layout(None, 10_001, "parquet"), choose_layout(None, 10_000, "parquet")
-    ('batch', 'sample')
-    """
-    if wanted not in (None, *LAYOUTS):
-        raise ConfigError(f"--results_layout {wanted}: unknown; known: {', '.join(LAYOUTS)}")
-    is_table = table_format in TABLE_SUFFIXES
-    if wanted == BATCH and not is_table:
-        raise ConfigError(
-            f"--results_layout batch joins the tables of samples, which --table_format {table_format} does not allow; "
-            f"use --table_format {' or '.join(TABLE_SUFFIXES)}, or --results_layout sample"
-        )
-    return wanted or (BATCH if samples > MANY_SAMPLES and is_table else SAMPLE)
-
-
-def join_labels(folder: Path, batch: str) -> None:
-    """Move the label images of a folder into ``<batch>.zip``, stored as they are and in the order of their names."""
-    files = sorted(folder.glob(f"*{LABELS}"))
-    if not files:
-        return
-    with atomic_path(folder / f"{batch}.zip") as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for file in files:
-            # without a date, so that equal labels give equal archives
-            entry = zipfile.ZipInfo(file.name)
-            entry.file_size = file.stat().st_size
-            with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
-                while part := source.read(1 << 20):
-                    target.write(part)
-    _remove(files)
 
 
 def join_tables(folder: Path, batch: str) -> None:
@@ -82,7 +32,7 @@ def join_tables(folder: Path, batch: str) -> None:
             _join_csv(files, folder / f"{batch}{suffix}")
         elif files:
             _join_parquet(files, folder / f"{batch}{suffix}")
-        _remove(files)
+        remove_files(files)
 
 
 def join_shapes(folder: Path, batch: str) -> None:
@@ -97,14 +47,14 @@ def join_shapes(folder: Path, batch: str) -> None:
             for count, feature in enumerate(feature for file in files for feature in _features(file)):
                 target.write((b",\n" if count else b"\n") + feature)
             target.write(b"\n]}\n")
-    _remove(files)
+    remove_files(files)
 
 
 def join_pictures(folder: Path, summary: Path, batch: str) -> None:
     """Keep the pictures of samples that are warned of or failed, and write the summary of all as ``<batch>.csv``."""
     rows = read_table(summary)
     for sample in rows.loc[rows["verdict"] == "pass", "sample"]:
-        _remove([file for name in PICTURES if (file := folder / f"{sample}.{name}").exists()])
+        remove_files([file for name in PICTURES if (file := folder / f"{sample}.{name}").exists()])
     write_table(rows.drop(columns=THUMBNAIL), folder / f"{batch}.csv", "csv")
 
 
@@ -164,9 +114,3 @@ def _features(file: Path) -> Iterator[bytes]:
         for line in lines:
             if line.startswith(b'{"type":"Feature",'):
                 yield line.rstrip(b",\n").replace(_PROPERTIES, marked, 1)
-
-
-def _remove(files: Sequence[Path]) -> None:
-    """Remove what has gone into the file of the batch."""
-    for file in files:
-        file.unlink()

@@ -11,8 +11,8 @@ import numpy as np
 from cellbatch.errors import InputError
 from cellbatch.io.handoffs import HandoffReader
 from cellbatch.io.label_zarr import ZarrImage, write_label_zarr
-from cellbatch.phases.batch_files import BATCH, SAMPLE, join_labels
 from cellbatch.phases.handoff_files import open_handoff
+from cellbatch.phases.results_layout import BATCH, SAMPLE, join_labels
 from cellbatch.phases.sources import SampleImage
 from cellbatch.spec import SampleSpec, Window
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from cellbatch.io.tables import write_table
-from cellbatch.phases.batch_files import BATCH, join_pictures, join_shapes, join_tables
+from cellbatch.phases.batch_files import join_pictures, join_shapes, join_tables
 from cellbatch.phases.cell_tables import CellFolders, TableOptions, write_cells
 from cellbatch.phases.failures import Failures, leave_out
 from cellbatch.phases.handoff_files import open_handoff
 from cellbatch.phases.inspect_sample import SamplePixels, inspect_sample, write_pictures
 from cellbatch.phases.label_files import write_sample_zarr
 from cellbatch.phases.qc_thresholds import read_thresholds
+from cellbatch.phases.results_layout import BATCH
 from cellbatch.phases.samples import map_samples
 from cellbatch.phases.sources import SampleImage
 from cellbatch.progress import Progress

@@ -15,7 +15,6 @@ from cellbatch.io.atomic import write_text
 from cellbatch.io.model_sources import ModelSource
 from cellbatch.io.parameters import read_parameters
 from cellbatch.phases.batch_directives import Directives, fused_room_mb, refuse_fused
-from cellbatch.phases.batch_files import BATCH, choose_layout
 from cellbatch.phases.check_samples import CheckedRow, StagedFile
 from cellbatch.phases.check_samplesheet import check_samplesheet
 from cellbatch.phases.deepcell_application import check_options, name_application
@@ -30,6 +29,7 @@ from cellbatch.phases.plan_money import (
 from cellbatch.phases.prepare_model import name_prepared
 from cellbatch.phases.records import BatchRecord, encode_record
 from cellbatch.phases.rerun_samplesheet import rerun_rows
+from cellbatch.phases.results_layout import BATCH, choose_layout
 from cellbatch.phases.settle_samples import Fallbacks
 from cellbatch.planning.batches import cut_batches, name_batch, spread, weigh
 from cellbatch.planning.machines import read_prices

@@ -16,9 +16,9 @@ import pandas as pd
 from cellbatch.io.atomic import write_text
 from cellbatch.io.models import read_manifest
 from cellbatch.io.tables import read_table, write_table
-from cellbatch.phases.batch_files import BATCH
 from cellbatch.phases.failures import read_failures
 from cellbatch.phases.rerun_samplesheet import find_undelivered, write_rerun
+from cellbatch.phases.results_layout import BATCH
 from cellbatch.reporting.multiqc import write_report
 from cellbatch.reporting.sections import MAX_THUMBNAILS, RunFacts, build_sections
 from cellbatch.reporting.summary import THUMBNAIL, merge_summaries

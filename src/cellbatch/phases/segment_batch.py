@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from cellbatch.inference.engine import DEEPCELL
-from cellbatch.phases.batch_files import BATCH, join_labels
 from cellbatch.phases.failures import Failures, leave_out
 from cellbatch.phases.measure_cells import SummaryLines
+from cellbatch.phases.results_layout import BATCH, join_labels
 from cellbatch.phases.sample_work import Done, SampleWork, SegmentFiles, SegmentOptions
 from cellbatch.phases.samples import Workers, map_here, stream_samples
 from cellbatch.phases.segment_with_deepcell import DeepcellWork
