@@ -44,11 +44,18 @@ unit: $(VENV)/.stamp-test setup ## the fast tests: unit, property and doctests
 pipeline: $(VENV)/.stamp-test setup ## the tests that run Nextflow
 	@python -m pytest $(WORKFLOW_OPTIONS) tests/pipeline
 
-bench: $(VENV)/.stamp-test setup ## measure what the documentation says about speed
-	@for name in founding_table small_images memory; do \
-	    rm -rf "results/benchmarks/$$name"; \
-	    python "benchmarks/$$name.py" --outdir "results/benchmarks/$$name"; \
+# Those that need no other environment; the first run the pipeline or keep large files, the others work in memory.
+BENCHMARKS := founding_table images_per_task small_images start_up breakdown end_to_end equal_labels slow_reads simulate
+KERNEL_BENCHMARKS := bench_watershed bench_preprocess bench_blocks bench_measure memory_measure
+MEASURED := results/benchmarks
+
+bench: $(VENV)/.stamp-test $(VENV)/.stamp-plots setup ## measure speed and memory here: results/benchmarks/benchmarks.md
+	@rm -rf $(MEASURED)
+	@for name in $(BENCHMARKS); do \
+	    python "benchmarks/$$name.py" --outdir "$(MEASURED)/$$name" --csv "$(MEASURED)/tables/$$name.csv"; \
 	done
+	@for name in $(KERNEL_BENCHMARKS); do python "benchmarks/$$name.py" --csv "$(MEASURED)/tables/$$name.csv"; done
+	@python benchmarks/write_page.py --pictures --tables $(MEASURED)/tables --page $(MEASURED)/benchmarks.md
 
 docs: $(VENV)/.stamp-venv ## build the documentation as a site in results/site
 	@test -x $(VENV)/docs/bin/mkdocs || { python3 -m venv $(VENV)/docs && $(VENV)/docs/bin/python -m pip install --quiet --require-hashes -r requirements/docs.txt; }
@@ -80,6 +87,11 @@ $(VENV)/.stamp-package: $(PACKAGE_SOURCES) $(VENV)/.stamp-base
 $(VENV)/.stamp-test: requirements/test.txt $(VENV)/.stamp-package
 	@echo "installing requirements/test.txt"
 	@$(PIP) --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(VENV)/.stamp-plots: requirements/plots.txt $(VENV)/.stamp-test
+	@echo "installing requirements/plots.txt"
+	@$(PIP) --require-hashes -r requirements/plots.txt
 	@touch $@
 
 ENGINE_SOURCES := $(addprefix setup/,install_nextflow.py fetch_jars.py nextflow_launcher.sh.in nextflow_jars.txt pom.xml)

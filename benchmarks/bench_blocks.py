@@ -20,12 +20,14 @@ from typing import Any
 
 import numpy as np
 from bench_watershed import MAXIMA_THRESHOLD, TILE_PX, make_maps, peak_after_reset, peak_bytes
+from results import Results, add_csv_option
 
 from cellbatch.postprocessing import deep_watershed
 from cellbatch.postprocessing.blocks import BlockOptions, label_by_blocks
 from cellbatch.spec import WatershedOptions
 
 PAIRS = 15
+COLUMNS = ("side_px", "way", "threads", "wall_ns_px", "cpu_ns_px", "own_cpu_ns_px", "peak_mb", "blocks", "widened")
 SPENT_S = [0.0]
 SPENT_LOCK = threading.Lock()
 
@@ -93,8 +95,8 @@ class LabelFile:
         os.close(self._file)
 
 
-def measure(case: tuple[int, int, int]) -> str:
-    """Label once: size in px, threads, core in px."""
+def measure(case: tuple[int, int, int]) -> tuple[str, list[dict[str, object]]]:
+    """Label once: size in px, threads, core in px. Gives a line, and rows of the table."""
     size, threads, core_px = case
     maps = [TiledMap(piece, size) for piece in make_maps(TILE_PX)]
     options = WatershedOptions(maxima_threshold=MAXIMA_THRESHOLD)
@@ -108,16 +110,22 @@ def measure(case: tuple[int, int, int]) -> str:
         outside = SPENT_S[0]
         count = int(labels[slice(size - 600, size), slice(0, size)].max())
         labels.close()
-    return (
-        f"{size}x{size}, {threads} threads: {wall / size**2 * 1e9:.1f} ns/px wall, "
-        f"{cpu / size**2 * 1e9:.1f} ns/px CPU, {(cpu - outside) / size**2 * 1e9:.1f} without maps and file, "
-        f"{(peak_bytes() - before) / 1e6:.0f} MB beyond the start, {report.blocks} blocks, {report.widened} widened, "
+    wall_ns, cpu_ns, own_ns = (1e9 * one / size**2 for one in (wall, cpu, cpu - outside))
+    peak_mb = (peak_bytes() - before) / 1e6
+    row = {"repeat": 1, "side_px": size, "way": "by blocks", "threads": threads, "wall_ns_px": wall_ns}
+    row |= {"cpu_ns_px": cpu_ns, "own_cpu_ns_px": own_ns, "peak_mb": peak_mb}
+    row |= {"blocks": report.blocks, "widened": report.widened}
+    line = (
+        f"{size}x{size}, {threads} threads: {wall_ns:.1f} ns/px wall, "
+        f"{cpu_ns:.1f} ns/px CPU, {own_ns:.1f} without maps and file, "
+        f"{peak_mb:.0f} MB beyond the start, {report.blocks} blocks, {report.widened} widened, "
         f"{len(report.uncertified)} uncertified, some {count} cells"
     )
+    return line, [row]
 
 
-def compare_in_turn(case: tuple[int, int]) -> str:
-    """Label by blocks and in memory in turn, one thread each: side in px, core in px."""
+def compare_in_turn(case: tuple[int, int]) -> tuple[str, list[dict[str, object]]]:
+    """Label by blocks and in memory in turn, one thread each: side in px, core in px. Gives as `measure`."""
     size, core_px = case
     maps = [TiledMap(piece, size) for piece in make_maps(TILE_PX)]
     held = [one[slice(0, size), slice(0, size)] for one in maps]
@@ -134,12 +142,19 @@ def compare_in_turn(case: tuple[int, int]) -> str:
             label_by_blocks(*maps, labels, options, BlockOptions(core_px=core_px))
             pairs.append((in_memory, time.process_time() - cpu - SPENT_S[0]))
             labels.close()
+    ways = ("in memory, in turn", "by blocks, in turn")
+    rows = [
+        {"repeat": at, "side_px": size, "way": way, "threads": 1, "own_cpu_ns_px": 1e9 * one / size**2}
+        for at, pair in enumerate(pairs, start=1)
+        for way, one in zip(ways, pair, strict=True)
+    ]
     in_memory, by_blocks = (statistics.median(one) / size**2 * 1e9 for one in zip(*pairs, strict=True))
     ratio = statistics.median(own / whole for whole, own in pairs)
-    return (
+    line = (
         f"{size}x{size}, 1 thread, {PAIRS} in turn: in memory {in_memory:.1f} ns/px CPU, by blocks {by_blocks:.1f} "
         f"without maps and file, ratio {ratio:.2f}"
     )
+    return line, rows
 
 
 def main() -> int:
@@ -149,15 +164,19 @@ def main() -> int:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--core-px", type=int, default=BlockOptions.core_px)
     parser.add_argument("--in-turn", type=int, nargs="*", default=[4096, 8192], help="sides at which both are compared")
+    add_csv_option(parser)
     arguments = parser.parse_args()
+    results = Results(arguments.csv, COLUMNS)
     cases = [(size, threads, arguments.core_px) for size in arguments.sizes for threads in arguments.threads]
     spawn = multiprocessing.get_context("spawn")
-    for case in cases:
+    work = [(measure, case) for case in cases]
+    work += [(compare_in_turn, (size, arguments.core_px)) for size in arguments.in_turn]
+    for function, case in work:
         with spawn.Pool(1) as pool:
-            print(pool.apply(measure, (case,)), flush=True)
-    for size in arguments.in_turn:
-        with spawn.Pool(1) as pool:
-            print(pool.apply(compare_in_turn, ((size, arguments.core_px),)), flush=True)
+            line, rows = pool.apply(function, (case,))
+        print(line, flush=True)
+        for row in rows:
+            results.add(**row)
     return 0
 
 

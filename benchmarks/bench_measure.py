@@ -11,6 +11,7 @@ import statistics
 import time
 
 import numpy as np
+from results import Results, add_csv_option
 from skimage.measure import regionprops_table
 
 from cellbatch.measurement.cells import measure_cells
@@ -20,6 +21,7 @@ HULLS = ("solidity", "area_convex", "perimeter", "extent", "equivalent_diameter_
 INTENSITIES = ("intensity_mean", "intensity_min", "intensity_max", "intensity_std")
 PROPERTIES = (*SHAPES, *HULLS, *INTENSITIES)
 PITCH = 22
+COLUMNS = ("cells", "channels", "way", "measured_cells", "cpu_us_cell")
 
 
 def median(region: np.ndarray, pixels: np.ndarray) -> float:
@@ -55,7 +57,10 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=20)
     parser.add_argument("--share", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
+    add_csv_option(parser)
     options = parser.parse_args()
+    results = Results(options.csv, COLUMNS)
+    case = {"cells": options.cells, "channels": options.channels}
     labels = draw_cells(options.cells)
     channels = np.random.default_rng(1).integers(0, 50_000, (options.channels, *labels.shape)).astype(np.uint16)
     rows = -(-labels.shape[0] // PITCH // options.share) * PITCH
@@ -63,13 +68,15 @@ def main() -> None:
     part_cells = len(np.unique(part)) - 1
     names = [str(position) for position in range(options.channels)]
     ours, theirs = [], []
-    for _ in range(options.repeats):
+    for repeat in range(1, options.repeats + 1):
         start = time.process_time()
         table = measure_cells(labels, channels.__getitem__, names, 0.5)
         ours.append((time.process_time() - start) / options.cells)
         start = time.process_time()
         expected = regionprops_table(part, pixels, properties=PROPERTIES, extra_properties=(median, total))
         theirs.append((time.process_time() - start) / part_cells)
+        results.add(repeat, **case, way="this project", measured_cells=options.cells, cpu_us_cell=ours[-1] * 1e6)
+        results.add(repeat, **case, way="regionprops_table", measured_cells=part_cells, cpu_us_cell=theirs[-1] * 1e6)
         print(f"us per cell: cellbatch {ours[-1] * 1e6:.1f}, scikit-image {theirs[-1] * 1e6:.1f}", flush=True)
     checked = {"area": "area", "solidity": "solidity", "std_0": "intensity_std-0", "median_0": "median-0"}
     for name, reference in checked.items():

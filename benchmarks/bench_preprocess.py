@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import numpy as np
+from results import Results, add_csv_option
 
 from cellbatch.preprocessing import preprocess
 from cellbatch.preprocessing.statistics import bin_pixels, compute_statistics, equalize
@@ -33,6 +34,7 @@ for line in sys.stdin:
     print(json.dumps([wall, cpu]), flush=True)
 """
 TILE_PX = 256
+COLUMNS = ("side_px", "way", "wall_ns_px", "cpu_ns_px", "is_equal")
 
 
 def make_image(size: int) -> np.ndarray:
@@ -58,7 +60,7 @@ def preprocess_by_tiles(image: np.ndarray) -> np.ndarray:
 WAYS = {"in memory": preprocess, "by tiles": preprocess_by_tiles}
 
 
-def compare(size: int, repeats: int, reference_python: str | None) -> bool:
+def compare(size: int, repeats: int, reference_python: str | None, table: Results) -> bool:
     """Print a line per way; whether all results were equal."""
     image = make_image(size)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in (*WAYS, "reference")}
@@ -69,7 +71,7 @@ def compare(size: int, repeats: int, reference_python: str | None) -> bool:
         if reference_python:
             command = [reference_python, "-W", "ignore", "-c", REFERENCE, folder]
             reference = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(repeats):
+        for repeat in range(1, repeats + 1):
             results = []
             for name, way in WAYS.items():
                 wall, cpu = time.perf_counter(), time.process_time()
@@ -80,7 +82,11 @@ def compare(size: int, repeats: int, reference_python: str | None) -> bool:
                 reference.stdin.flush()
                 times["reference"].append(tuple(json.loads(reference.stdout.readline())))
                 results.append(np.load(f"{folder}/result.npy"))
-            is_equal &= all(np.array_equal(one, results[0]) for one in results)
+            is_same = all(np.array_equal(one, results[0]) for one in results)
+            is_equal &= is_same
+            for name in (name for name, pairs in times.items() if pairs):
+                wall, cpu = (1e9 * one / size**2 for one in times[name][-1])
+                table.add(repeat, side_px=size, way=name, wall_ns_px=wall, cpu_ns_px=cpu, is_equal=is_same)
         if reference:
             reference.stdin.close()
             reference.wait()
@@ -108,9 +114,11 @@ def main() -> int:
     parser.add_argument("--reference-python")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 4096])
     parser.add_argument("--repeats", type=int, default=5)
+    add_csv_option(parser)
     arguments = parser.parse_args()
-    results = [compare(size, arguments.repeats, arguments.reference_python) for size in arguments.sizes]
-    return 0 if all(results) else 1
+    table = Results(arguments.csv, COLUMNS)
+    answers = [compare(size, arguments.repeats, arguments.reference_python, table) for size in arguments.sizes]
+    return 0 if all(answers) else 1
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from results import Results, add_csv_option
 from scipy import ndimage
 
 from cellbatch.postprocessing import deep_watershed
@@ -26,6 +27,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 MAXIMA_THRESHOLD = 0.075
 THREADS = (1, 2)
 TILE_PX = 500
+COLUMNS = ("maps", "side_px", "way", "threads", "wall_ns_px", "cpu_ns_px", "is_equal", "memory_b_px")
+TOOLBOX = "deepcell-toolbox 0.12.1"
+OURS = "this project"
 
 REFERENCE = """
 import json, sys, time
@@ -43,10 +47,15 @@ for line in sys.stdin:
 """
 
 
+def real_maps() -> Path:
+    """Name the file with the maps of a real image, which need not be there."""
+    shared = Path(os.environ.get("CELLBATCH_SHARED_DATA") or PROJECT.parent / "shared" / "data")
+    return shared / "golden" / "mibi_tb_granuloma.npz"
+
+
 def make_maps(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Tile the maps of a real image where the shared data lie; else draw cells."""
-    shared = Path(os.environ.get("CELLBATCH_SHARED_DATA") or PROJECT.parent / "shared" / "data")
-    case = shared / "golden" / "mibi_tb_granuloma.npz"
+    case = real_maps()
     if case.exists():
         with np.load(case) as arrays:
             maps = [arrays[f"whole_cell_{head}"][:TILE_PX, :TILE_PX] for head in ("inner_distance", "interior")]
@@ -67,8 +76,20 @@ def time_ours(maps: tuple[np.ndarray, np.ndarray], threads: int) -> tuple[np.nda
     return labels, time.perf_counter() - wall, time.process_time() - cpu
 
 
-def compare(size: int, repeats: int, reference_python: str | None) -> bool:
+def compare(size: int, repeats: int, reference_python: str | None, results: Results) -> bool:
     """Print one line per number of threads; whether the labels were equal."""
+
+    def keep(repeat: int, way: str, threads: int, seconds: tuple[float, float], is_same: object = None) -> None:
+        wall, cpu = (1e9 * one / size**2 for one in seconds)
+        case = {
+            "maps": "real" if real_maps().exists() else "drawn",
+            "side_px": size,
+            "way": way,
+            "threads": threads,
+            "is_equal": is_same,
+        }
+        results.add(repeat, **case, wall_ns_px=wall, cpu_ns_px=cpu)
+
     maps = make_maps(size)
     times: dict[object, list[tuple[float, float]]] = {key: [] for key in (*THREADS, "reference")}
     is_equal = True
@@ -79,15 +100,18 @@ def compare(size: int, repeats: int, reference_python: str | None) -> bool:
                 np.save(f"{folder}/{name}.npy", values)
             command = [reference_python, "-W", "ignore", "-c", REFERENCE, folder, str(MAXIMA_THRESHOLD)]
             reference = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(repeats):
+        for repeat in range(1, repeats + 1):
             for threads in THREADS:
                 labels, wall, cpu = time_ours(maps, threads)
                 times[threads].append((wall, cpu))
+                keep(repeat, OURS, threads, (wall, cpu))
             if reference:
                 reference.stdin.write("run\n")
                 reference.stdin.flush()
                 times["reference"].append(tuple(json.loads(reference.stdout.readline())))
-                is_equal &= np.array_equal(np.load(f"{folder}/labels.npy"), labels)
+                is_same = np.array_equal(np.load(f"{folder}/labels.npy"), labels)
+                keep(repeat, TOOLBOX, 1, times["reference"][-1], is_same)
+                is_equal &= is_same
         if reference:
             reference.stdin.close()
             reference.wait()
@@ -145,10 +169,14 @@ def main() -> int:
     parser.add_argument("--reference-python")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 2048, 4096])
     parser.add_argument("--repeats", type=int, default=5)
+    add_csv_option(parser)
     arguments = parser.parse_args()
-    results = [compare(size, arguments.repeats, arguments.reference_python) for size in arguments.sizes]
-    print(f"{measure_memory(arguments.sizes[-1]):.1f} bytes per pixel beyond the inputs at {arguments.sizes[-1]} px")
-    return 0 if all(results) else 1
+    results = Results(arguments.csv, COLUMNS)
+    answers = [compare(size, arguments.repeats, arguments.reference_python, results) for size in arguments.sizes]
+    side, memory = arguments.sizes[-1], measure_memory(arguments.sizes[-1])
+    results.add(maps="real" if real_maps().exists() else "drawn", side_px=side, way=OURS, threads=1, memory_b_px=memory)
+    print(f"{memory:.1f} bytes per pixel beyond the inputs at {side} px")
+    return 0 if all(answers) else 1
 
 
 if __name__ == "__main__":

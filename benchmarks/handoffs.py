@@ -7,10 +7,12 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
+from results import Results, add_csv_option
 
 from cellbatch.io.handoffs import HandoffReader
 from cellbatch.io.models import read_manifest
@@ -19,6 +21,10 @@ from cellbatch.postprocessing.watershed import deep_watershed
 from cellbatch.spec import Window
 
 ROWS, COLUMNS = 256, 1024
+MEASURED = (
+    *("map", "type", "codec", "bytes_px", "in_mb_s", "out_mb_s"),
+    *("foreground_px", "differing_px", "more_cells"),
+)
 Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], object]]
 
 
@@ -80,7 +86,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("heads", type=Path)
     parser.add_argument("--side", type=int, default=2048, help="px of the part that is looked at")
+    add_csv_option(parser)
     options = parser.parse_args()
+    results = Results(options.csv, MEASURED)
     with HandoffReader(options.heads) as handoff:
         sample = handoff.samples()[0]
         names = handoff.names(sample)
@@ -88,15 +96,21 @@ def main() -> None:
         window = Window(0, min(height, options.side), 0, min(width, options.side))
         maps = {name: handoff.read(sample, name, window) for name in names}
     print(f"{'map':<38}{'codec':<24}{'bytes_px':>9}{'in_mb_s':>9}{'out_mb_s':>9}")
-    for name, values in [*maps.items(), *((f"{one} as float16", maps[one].astype(np.float16)) for one in maps)]:
+    for name, kind in product(maps, (np.float32, np.float16)):
+        values = maps[name].astype(kind)
         rows, columns = (range(0, size, step) for size, step in zip(values.shape, (ROWS, COLUMNS), strict=True))
         blocks = [np.ascontiguousarray(values[y : y + ROWS, x : x + COLUMNS]) for y in rows for x in columns]
         for codec, functions in CODECS.items():
             size, speed_in, speed_out = measure(blocks, functions)
-            print(f"{name:<38}{codec:<24}{size:>9.2f}{speed_in:>9.0f}{speed_out:>9.0f}", flush=True)
+            shown = f"{name} as {values.dtype}"
+            print(f"{shown:<38}{codec:<24}{size:>9.2f}{speed_in:>9.0f}{speed_out:>9.0f}", flush=True)
+            found = {"bytes_px": size, "in_mb_s": speed_in, "out_mb_s": speed_out}
+            results.add(map=name, type=values.dtype, codec=codec, **found)
     for compartment in ("whole_cell", "nuclear"):
         both = {head: maps[f"{compartment}_{head}"] for head in ("inner_distance", "interior")}
         pixels, foreground, cells = count_differences(both, compartment)
+        found = {"foreground_px": foreground, "differing_px": pixels, "more_cells": cells}
+        results.add(map=compartment, type="float16", codec="", **found)
         print(f"float16, {compartment}: {pixels} of {foreground} foreground px differ, {cells:+d} cells")
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from results import Results, add_csv_option
 
 from cellbatch.io.row_spool import RowSpool
 from cellbatch.io.tables import write_table_pieces
@@ -18,6 +19,7 @@ from cellbatch.measurement.regions import MeasuredImage, survey_labels
 from cellbatch.spec import Window
 
 PITCH = 22
+MB = 1e6
 
 
 def draw(side: int, window: Window, radius: float) -> np.ndarray:
@@ -35,8 +37,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=16384)
     parser.add_argument("--channels", type=int, default=4)
+    add_csv_option(parser)
     options = parser.parse_args()
     side = options.side
+    results = Results(options.csv, ("side_px", "channels", "cells", "columns", "cpu_s", "peak_mb", "before_mb"))
 
     def read_channel(position: int, window: Window) -> np.ndarray:
         y = np.arange(window.y0, window.y1, dtype=np.uint32) * np.uint32(2654435761 + position)
@@ -52,7 +56,7 @@ def main() -> None:
         read_nuclei=lambda window: draw(side, window, 5),
     )
     start = time.process_time()
-    base_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    base_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MB
     survey = survey_labels(image)
     columns = columns_of(image)
     with tempfile.TemporaryDirectory() as folder:
@@ -62,12 +66,14 @@ def main() -> None:
             write_table_pieces(
                 (table_frame(columns, values) for values in spool.pieces()), Path(folder) / "t", "parquet"
             )
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MB
     seconds = time.process_time() - start
     print(
         f"{side}x{side} px, {len(survey.labels)} cells, {len(columns)} columns: {seconds:.0f} s of processor time, "
         f"peak {peak_mb:.0f} MB ({base_mb:.0f} MB before)"
     )
+    found = {"cells": len(survey.labels), "columns": len(columns), "cpu_s": seconds}
+    results.add(side_px=side, channels=options.channels, **found, peak_mb=peak_mb, before_mb=base_mb)
 
 
 if __name__ == "__main__":

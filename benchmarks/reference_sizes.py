@@ -19,9 +19,11 @@ from pathlib import Path
 
 import numpy as np
 from equal_labels import Case
+from results import Results, add_csv_option
 
 ROOT = Path(__file__).resolve().parents[1]
 FAR_PX = 16384**2
+COLUMNS = ("way", "side_px", "wall_ns_px", "cpu_ns_px", "peak_mb", "grown_mb", "objects", "is_equal")
 # what every process tells of itself
 TELL = """
 def tell(run):
@@ -116,10 +118,13 @@ def run(command: Sequence[str], limit_gb: float) -> dict | None:
     return told | {"is_equal": lines[-1] != "DIFFERENT"}
 
 
-def show(what: str, side: int, told: dict | None) -> None:
-    """Print a row."""
+def show(results: Results, what: str, side: int, told: dict | None) -> None:
+    """Print a row, and add it to the table."""
     if told:
         grown = told["peak"] - told["before"]
+        per_px = {f"{name}_ns_px": told[name] / side**2 * 1e9 for name in ("wall", "cpu")}
+        memory = {"peak_mb": told["peak"] / 1e6, "grown_mb": grown / 1e6}
+        results.add(way=what, side_px=side, **per_px, **memory, objects=told["count"], is_equal=told["is_equal"])
         print(
             f"{what:<28}{side:>6}{told['wall']:>9.1f} s{told['wall'] / side**2 * 1e9:>9.0f} ns/px wall"
             f"{told['cpu'] / side**2 * 1e9:>9.0f} CPU{told['peak'] / 1e6:>8.0f} MB peak{grown / side**2:>7.1f} B/px"
@@ -166,14 +171,16 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="*", default=[1024, 2048, 4096], help="of DeepCell's own path")
     parser.add_argument("--postprocess", type=int, nargs="*", default=[2048, 4096, 8192], help="sides, on our heads")
     parser.add_argument("--limit_gb", type=float, default=20, help="address space of each process, in 10^9 bytes")
+    add_csv_option(parser)
     options = parser.parse_args()
+    results = Results(options.csv, COLUMNS)
     outdir, theirs, alone = options.outdir.resolve(), {}, {}
     for side in options.sides:
         image = Case(outdir / str(side), "drawn", side).folder / "images/1/a.tif"
         command = [options.reference, "-c", MESMER, str(ROOT / "training"), str(image)]
         theirs[side] = run(command, options.limit_gb)
-        show("DeepCell, whole path", side, theirs[side])
-        show("ours, all results", side, run_ours(image, outdir / str(side) / "results", options.limit_gb))
+        show(results, "DeepCell, whole path", side, theirs[side])
+        show(results, "ours, all results", side, run_ours(image, outdir / str(side) / "results", options.limit_gb))
     fit("DeepCell, whole path", theirs)
     is_equal = True
     for side in options.postprocess:
@@ -182,10 +189,10 @@ def main() -> None:
             np.save(case.folder / f"{name}.npy", np.asarray(one[0:side, 0:side]))
         given = [str(case.folder), json.dumps(asdict(case.options["whole_cell"]))]
         alone[side] = run([options.toolbox, "-c", TOOLBOX, *given], options.limit_gb)
-        show("toolbox on our heads", side, alone[side])
+        show(results, "toolbox on our heads", side, alone[side])
         for what, code in (("ours at once", AT_ONCE), ("ours by blocks", BY_BLOCKS)) if alone[side] else ():
             told = run([sys.executable, "-c", code, *given], options.limit_gb)
-            show(what, side, told)
+            show(results, what, side, told)
             is_equal &= bool(told and told["is_equal"])
     fit("toolbox on our heads", alone)
     sys.exit(not is_equal)

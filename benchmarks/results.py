@@ -119,7 +119,7 @@ def shown_command(arguments: Sequence[str]) -> str:
             option = word[2:]
         elif option == "outdir" or Path(word).is_absolute() or word.startswith(("..", "~")):
             tail = "/bin/python" if word.endswith("/bin/python") else ""
-            word = (option or Path(word).name).upper() + tail
+            word = option.upper() + tail if option else Path(word).name
         if option != "csv":
             words.append(word)
     return " ".join(words)

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pandas as pd
+from results import Results, add_csv_option
 
 from cellbatch.phases.plan_money import Setting, read_setting
 from cellbatch.planning.batch_size import choose_batch_pixels
@@ -36,6 +37,7 @@ IMAGES, PX, GPUS, MACHINE = 10**6, 10**6, 16, "g2-standard-16"
 # two channels of 8 bits, stored without compression (assumed)
 IMAGE_BYTES_PER_PX = 2.0
 SEEDS = 5
+MILLION = ("changed", "to", "gpus", "tasks", "lost", "hours", "dollars")
 
 
 def read_fleet(gpus: int = GPUS, machine: str = MACHINE, spot: bool = True) -> Setting:
@@ -214,12 +216,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--outdir", type=Path, required=True)
     parser.add_argument("--pictures", type=Path)
+    add_csv_option(parser)
     options = parser.parse_args()
+    results = Results(options.csv, MILLION)
     options.outdir.mkdir(parents=True, exist_ok=True)
     tables = {"founding": founding_table(), "kiosk": kiosk_table(), "million": sweep(), "sample": sample_table()}
     for name, table in tables.items():
         table.to_csv(options.outdir / f"{name}.csv", index=False)
         print(f"\n{name}\n{table.to_string(index=False)}")
+    for row in tables["million"].to_dict("records"):
+        results.add(**{name: row[name] for name in MILLION})
     if options.pictures:
         draw(tables, options.pictures)
 

@@ -6,16 +6,15 @@ Run in an empty folder with the environment's bin folder on the PATH:
 """
 
 import argparse
-import csv
-import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import tifffile
+from pipeline_run import run_pipeline
+from results import Results, add_csv_option
 
-ROOT = Path(__file__).resolve().parents[1]
 SIZE_PX = 64
+COLUMNS = ("images", "what", "seconds", "tasks", "model_loads")
 
 
 def draw_images(folder: Path, count: int) -> None:
@@ -33,42 +32,31 @@ def draw_images(folder: Path, count: int) -> None:
         tifffile.imwrite(folder / f"field_{i:04}.tif", image.astype(np.uint16), photometric="minisblack")
 
 
-def read_rows(path: Path, delimiter: str) -> list[dict[str, str]]:
-    """Rows of a table with a header."""
-    with path.open(encoding="utf-8") as table:
-        return list(csv.DictReader(table, delimiter=delimiter))
-
-
 def main() -> None:
     """Draw, run, and print where the time went."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--outdir", type=Path, required=True)
     parser.add_argument("--count", type=int, default=2000)
+    add_csv_option(parser)
     options = parser.parse_args()
+    table = Results(options.csv, COLUMNS, with_nextflow=True)
     draw_images(options.outdir / "images", options.count)
     sheet = options.outdir / "samplesheet.csv"
     sheet.write_text(
         "sample,image,nuclear_channel,membrane_channel,image_mpp\nplate,images,0,1,0.5\n", encoding="utf-8"
     )
-    start = time.perf_counter()
-    results = options.outdir / "results"
-    command = ["nextflow", "run", str(ROOT / "main.nf"), "--input", str(sheet), "--outdir", str(results)]
-    subprocess.run([*command, "-ansi-log", "false", "-work-dir", str(options.outdir / "work")], check=True)
-    wall = time.perf_counter() - start
-    timings = read_rows(results / "pipeline_info/timings.csv", ",")
-    trace = read_rows(results / "pipeline_info/execution_trace.txt", "\t")
-    network = sum(float(row["seconds"]) for row in timings if row["step"] == "network")
-    seconds: dict[str, float] = {}
-    for row in trace:
-        seconds[row["process"]] = seconds.get(row["process"], 0) + float(row["realtime"]) / 1000
-    print(f"images                 {options.count}")
-    print(f"inference tasks        {sum(row['process'].endswith('INFER_TILES') for row in trace)}")
-    print(f"model loads            {sum(row['step'] == 'load_model' for row in timings)}")
-    print(f"wall                   {wall:.1f} s")
-    print(f"inside the network     {network:.1f} s")
-    print(f"besides the network    {wall - network:.1f} s")
-    for process, value in seconds.items():
-        print(f"  {process:<20} {value:.1f} s")
+    run = run_pipeline(sheet.resolve(), options.outdir.resolve() / "results")
+    network = float(run.timings.loc[run.timings["step"] == "network", "seconds"].sum())
+    loads = int((run.timings["step"] == "load_model").sum())
+    of_run = {"wall": run.wall_s, "inside the network": network, "besides the network": run.wall_s - network}
+    of_tasks = run.trace.groupby("process", sort=False)["realtime"].agg(["sum", "size"])
+    print(f"{options.count} images, {loads} model loads")
+    for what, value in of_run.items():
+        table.add(images=options.count, what=what, seconds=value, model_loads=loads, tasks=len(run.trace))
+        print(f"{what:<22} {value:.1f} s")
+    for process, (milliseconds, count) in of_tasks.iterrows():
+        table.add(images=options.count, what=process, seconds=milliseconds / 1e3, tasks=count)
+        print(f"  {process:<20} {milliseconds / 1e3:.1f} s, {count} tasks")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_without_a_path_nothing_is_written(results, tmp_path, monkeypatch):
         ("--outdir=/x/y --sides 1,2", "--outdir OUTDIR --sides 1,2"),
         ("--csv a.csv --fields ../images", "--fields FIELDS"),
         ("--reference ~/env/bin/python", "--reference REFERENCE/bin/python"),
-        ("/x/heads.zip --side 8", "HEADS.ZIP --side 8"),
+        ("/x/heads.zip --side 8", "heads.zip --side 8"),
         ("--fine 2 --flat", "--fine 2 --flat"),
     ],
 )
