@@ -56,7 +56,10 @@ def test_file_structure(tmp_path: Path) -> None:
 
 def test_large_labels_have_a_pyramid(tmp_path: Path) -> None:
     path, labels = tmp_path / "a.ome.tif", draw((4100, 300))
-    write_labels(path, labels, 0.5, "whole_cell")
+    counted: list[int] = []
+    write_labels(path, labels, 0.5, "whole_cell", 2, counted.append)
+    assert len(counted) > 8
+    assert sum(counted) == labels.size
     with tifffile.TiffFile(path) as tif:
         levels = tif.series[0].levels
         assert [level.shape for level in levels] == [(4100, 300), (2050, 150), (1025, 75), (513, 38)]

@@ -57,7 +57,14 @@ class LabelSource(Protocol):
         """Labels of a rectangle; slices without steps."""
 
 
-def write_labels(path: Path, labels: LabelSource, image_mpp: float | None, name: str, threads: int = 1) -> None:
+def write_labels(
+    path: Path,
+    labels: LabelSource,
+    image_mpp: float | None,
+    name: str,
+    threads: int = 1,
+    count_px: Callable[[int], None] = lambda pixels: None,
+) -> None:
     """Write a label image.
 
     Parameters
@@ -67,6 +74,7 @@ def write_labels(path: Path, labels: LabelSource, image_mpp: float | None, name:
     image_mpp : µm per px; ``None`` leaves the size out
     name : name of the channel, for example ``whole_cell``
     threads : tiles compressed at once
+    count_px : is told the pixels of each tile of the full size that is written, for a bar of progress
 
     Raises
     ------
@@ -104,8 +112,9 @@ def write_labels(path: Path, labels: LabelSource, image_mpp: float | None, name:
             if step > 1:
                 level = _halve(level, stack.enter_context(LabelStore(_half(level.shape), path.parent)))
             first = {"description": xml, "subifds": len(steps) - 1 or None}
+            tiles = _encoded_tiles(level, tile, threads)
             tif.write(
-                _encoded_tiles(level, tile, threads),
+                _counted(tiles, labels.shape, tile, count_px) if step == 1 else tiles,
                 shape=level.shape,
                 resolution=(resolution[0] / step, resolution[1] / step),
                 resolutionunit="CENTIMETER" if image_mpp else "NONE",
@@ -176,10 +185,22 @@ def _halve(source: LabelSource, target: LabelStore) -> LabelStore:
 
 def _encoded_tiles(labels: LabelSource, tile: tuple[int, int], threads: int) -> Iterator[bytes]:
     """Compressed tiles of a level in raster order; the last ones are filled up with background."""
-    height, width = labels.shape
-    corners = ((y, x) for y in range(0, height, tile[0]) for x in range(0, width, tile[1]))
-    encode = partial(_encode_tile, labels, tile)
+    corners, encode = _corners(labels.shape, tile), partial(_encode_tile, labels, tile)
     return map(encode, corners) if threads == 1 else _map_ahead(encode, corners, threads)
+
+
+def _corners(shape: tuple[int, ...], tile: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """First pixel of each tile, in raster order."""
+    return ((y, x) for y in range(0, shape[0], tile[0]) for x in range(0, shape[1], tile[1]))
+
+
+def _counted(
+    tiles: Iterator[bytes], shape: tuple[int, ...], tile: tuple[int, int], count_px: Callable[[int], None]
+) -> Iterator[bytes]:
+    """Give tiles on, and tell the pixels of the image in each."""
+    for encoded, (y, x) in zip(tiles, _corners(shape, tile), strict=True):
+        count_px(min(tile[0], shape[0] - y) * min(tile[1], shape[1] - x))
+        yield encoded
 
 
 def _encode_tile(labels: LabelSource, tile: tuple[int, int], corner: tuple[int, int]) -> bytes:

@@ -56,13 +56,17 @@ def match_labels(sample: SampleSpec, made: SampleLabels) -> None:
     made.labels[NUCLEAR_MATCHED] = made.matching.apply(nuclear)
 
 
-def write_layers(sample: SampleSpec, made: SampleLabels, output: LabelFiles, threads: int) -> int:
-    """Write the label files; how many px they have together."""
-    layers = made.labels if output.is_tiff_wanted else {}
-    for name, labels in layers.items():
+def write_layers(
+    sample: SampleSpec,
+    made: SampleLabels,
+    output: LabelFiles,
+    threads: int = 1,
+    count_px: Callable[[int], None] = lambda pixels: None,
+) -> None:
+    """Write the label files."""
+    for name, labels in (made.labels if output.is_tiff_wanted else {}).items():
         path = sample_file(output.folder, sample, f"{name}.ome.tif")
-        write_labels(path, labels, sample.image_mpp, name, threads)
-    return len(layers) * sample.shape[0] * sample.shape[1]
+        write_labels(path, labels, sample.image_mpp, name, threads, count_px)
 
 
 def write_foreign_labels(
@@ -81,7 +85,7 @@ def write_foreign_labels(
     clock = Timings.clock()
     output.folder.mkdir(parents=True, exist_ok=True)
     match_labels(sample, made)
-    write_layers(sample, made, output, threads=1)
+    write_layers(sample, made, output)
     with HandoffWriter(output.handoff) as handoff:
         hand_over(handoff, sample, replace(made, seconds=clock()), timings)
 

@@ -182,7 +182,7 @@ class _Work:
             made.pixels = maps["interior"].size
         match_labels(sample, made)
         made.labels = {name: np.asarray(values[:, :]) for name, values in made.labels.items()}
-        write_layers(sample, made, self.output, threads=1)
+        write_layers(sample, made, self.output)
         return replace(made, seconds=clock())
 
     def label_large(self, sample: SampleSpec, handoff: HandoffWriter, timings: Timings) -> None:
@@ -205,7 +205,7 @@ class _Work:
                 made.uncertified[compartment] = len(report.uncertified)
                 made.pixels = shape[0] * shape[1]
             match_labels(sample, made)
-            progress.add(write_layers(sample, made, self.output, self.threads))
+            write_layers(sample, made, self.output, self.threads, progress.add)
             hand_over(handoff, sample, replace(made, seconds=clock()), timings, progress.add)
 
     def _work_px(self, sample: SampleSpec) -> int:
