@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import stat
 import zipfile
 
 import numpy as np
@@ -51,6 +52,7 @@ def test_labels_go_into_an_archive_that_is_the_same_every_time(tmp_path):
     with zipfile.ZipFile(tmp_path / "one/b0001.zip") as archive:
         assert archive.namelist() == ["a.whole_cell.ome.tif", "b.nuclear.ome.tif"]
         assert {one.compress_type for one in archive.infolist()} == {zipfile.ZIP_STORED}
+        assert {stat.filemode(one.external_attr >> 16) for one in archive.infolist()} == {"-rw-r--r--"}
         assert archive.read("b.nuclear.ome.tif") == b"b.nuclear.ome.tif" * 1000
 
 

@@ -6,7 +6,23 @@ import sys
 from collections.abc import Sequence
 
 from cellbatch.cli import Parser, run
+from cellbatch.commands.samplesheet import add_samplesheet, run_samplesheet
 from cellbatch.commands.segment import add_segment, run_preview, run_segment
+
+# what it does, its options, and who does it
+COMMANDS = {
+    "samplesheet": (
+        "Write a samplesheet for a folder of images, and say what it leaves open.",
+        add_samplesheet,
+        run_samplesheet,
+    ),
+    "segment": ("Segment one image, or a folder or zip of images.", add_segment, run_segment),
+    "preview": (
+        "Show crops of one image under a grid of parameters, each cell with its params file.",
+        add_segment,
+        run_preview,
+    ),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,14 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = Parser("DeepCell segmentation of one image; `nextflow run main.nf` does many.")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
-    segment = commands.add_parser("segment", description="Segment one image, or a folder or zip of images.")
-    add_segment(segment)
-    preview = commands.add_parser(
-        "preview", description="Show crops of one image under a grid of parameters, each cell with its params file."
-    )
-    add_segment(preview)
+    for name, (text, add_options, _) in COMMANDS.items():
+        add_options(commands.add_parser(name, description=text, help=text))
     options = parser.parse_args(arguments)
-    task = {"segment": run_segment, "preview": run_preview}[options.command]
+    task = COMMANDS[options.command][2]
     return run(lambda: task(options))
 
 

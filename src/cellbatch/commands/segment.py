@@ -69,9 +69,10 @@ def run_segment(options: argparse.Namespace) -> None:
         counts = ", ".join(f"{row[name]} {name}" for name in ("cells", "nuclei") if row[name] == row[name])
         reasons = f" ({row['reasons']})" if row["reasons"] else ""
         sys.stdout.write(f"{row['sample']}: {counts}, {row['verdict']}{reasons}\n")
+    seen = summary["sample"].iloc[0] if len(summary) == 1 else "*"
     if options.output_name:
         sys.stdout.write(f"{copy_labels(request, options.output_name)}\n")
-    sys.stdout.write(f"results in {request.outdir}\n")
+    sys.stdout.write(f"results in {request.outdir}; look at {request.outdir / 'qc' / f'{seen}.overlay.png'}\n")
 
 
 def run_preview(options: argparse.Namespace) -> None:

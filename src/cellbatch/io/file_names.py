@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 
 from cellbatch.errors import InputError
 
@@ -11,6 +12,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]*@")
 QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^?]*)\?\S*")
 BRACES = re.compile(r"[{}]")
+ENDINGS = re.compile(r"(\.ome)?\.\w+$", re.IGNORECASE)
+UNNAMEABLE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def without_secrets(address: str) -> str:
@@ -50,3 +53,28 @@ def file_name_fault(name: str) -> str:
     if brace:
         return f"holds {brace.group()!r}, which Nextflow takes for a pattern; rename the file or folder"
     return ""
+
+
+def file_stem(path: str) -> str:
+    """File name without folders and without the endings that formats use.
+
+    Examples
+    --------
+    >>> file_stem("plate 1/well A01.ome.tif"), file_stem("scan.zarr")
+    ('well A01', 'scan')
+    """
+    return ENDINGS.sub("", PurePosixPath(path).name)
+
+
+def to_sample_name(text: str) -> str:
+    """Make a sample's name of a text: each run of what it may not hold becomes ``_``; empty where nothing is left.
+
+    The length is left alone, so that it is refused and not cut.
+
+    Examples
+    --------
+    >>> to_sample_name("well A01 (8 bit)")
+    'well_A01_8_bit'
+    """
+    name = UNNAMEABLE.sub("_", text).lstrip("_.-")
+    return name if text.endswith("_") else name.rstrip("_")

@@ -50,6 +50,16 @@ class Fault:
         return f"row {self.row}{sample}{column}: {self.text}"
 
 
+class SheetError(InputError):
+    """All that is wrong with a samplesheet and the images that it names; ``faults`` holds it piece by piece."""
+
+    def __init__(self, path: Path, faults: Iterable[Fault]) -> None:
+        self.faults = sorted(faults, key=lambda fault: fault.row)
+        listed = "\n".join(f"  {fault}" for fault in self.faults)
+        count = f"{len(self.faults)} fault{'s' * (len(self.faults) > 1)}"
+        super().__init__(f"{path}: {count} in the samplesheet:\n{listed}")
+
+
 @dataclass(frozen=True)
 class Row:
     """One sample as the user wrote it; absent cells are empty.
@@ -102,7 +112,7 @@ def read_samplesheet(path: Path) -> list[Row]:
     """
     sheet = parse_samplesheet(path)
     if sheet.faults:
-        raise InputError(list_faults(path, sheet.faults))
+        raise SheetError(path, sheet.faults)
     return sheet.rows
 
 
@@ -144,13 +154,6 @@ def parse_samplesheet(path: Path) -> Sheet:
         rows.append(Row(number, image_mpp=mpp, columns=extra, cells=values | extra, **{"sample": "", **named}))
     faults += _repeated_samples(rows)
     return Sheet(rows, sorted(faults, key=lambda fault: fault.row), _remarks(header))
-
-
-def list_faults(path: Path, faults: Iterable[Fault]) -> str:
-    """Put all faults of a samplesheet into one message, a line each, in the order of rows."""
-    found = sorted(faults, key=lambda fault: fault.row)
-    listed = "\n".join(f"  {fault}" for fault in found)
-    return f"{path}: {len(found)} fault{'s' * (len(found) > 1)} in the samplesheet:\n{listed}"
 
 
 def _read_cells(path: Path) -> Iterator[tuple[int, list[str]]]:

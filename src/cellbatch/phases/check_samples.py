@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from cellbatch.errors import CellbatchError, ConfigError, InputError, explain_system_error
-from cellbatch.io.file_names import check_file_name
+from cellbatch.io.file_names import check_file_name, file_stem, to_sample_name
 from cellbatch.io.folders import is_collection
 from cellbatch.io.samplesheet import Fault, Row
 from cellbatch.measurement.channels import select_channels
@@ -96,6 +96,10 @@ def check_row(
     entries = {file.position: index_entries(file) for file in files}
     checked.members = {sample: sources[0].member for sample, sources in expanded if sources[0].member}
     for sample, sources in expanded:
+        if sources[0].member and not SAMPLE_NAME.fullmatch(sample):
+            text = f"the file {sources[0].member!r} would become the sample {sample!r}, {len(sample)} characters long"
+            checked.faults.append(Fault(row.number, "image", f"{text}; 128 are the most: rename it", row.sample))
+            continue
         with collect_warnings(sample, words, checked.remarks):
             spec, faults, remark = _settle(row, sample, sources, images, fallbacks)
         found = [Fault(row.number, column, in_users_words(text, words), sample) for column, text in faults]
@@ -221,12 +225,7 @@ def _expand(row: Row, files: Sequence[StagedFile], images: Path) -> Iterator[tup
     if row.image and is_collection(first):
         members = open_collection(first).members
         for member in members:
-            sample = f"{row.sample}_{_stem(member)}"
-            if not SAMPLE_NAME.fullmatch(sample):
-                raise InputError(
-                    f"the file {member!r} would become the sample {sample!r}; sample names take letters, digits, '_', "
-                    "'.', '-' and at most 128 of them: rename the file"
-                )
+            sample = to_sample_name(f"{row.sample}_{file_stem(member)}")
             yield sample, (replace(sources[0], member=member),)
     else:
         yield row.sample, sources
@@ -238,15 +237,6 @@ def _files_not_read(files: Sequence[StagedFile], members: Sequence[str]) -> list
     visible = [name for name in names if not any(part.startswith(".") for part in PurePosixPath(name).parts)]
     known = set(members)
     return [name for name in visible if known.isdisjoint([name, *map(str, PurePosixPath(name).parents)])]
-
-
-def _stem(member: str) -> str:
-    """File name without folders and without the endings that formats use."""
-    name = PurePosixPath(member).name
-    for ending in (".ome.tiff", ".ome.tif", ".ome.zarr"):
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return PurePosixPath(name).stem
 
 
 def _named(headers: Mapping[str, ImageHeader]) -> Iterator[tuple[str, ...]]:

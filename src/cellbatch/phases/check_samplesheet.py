@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cellbatch.errors import InputError
-from cellbatch.io.samplesheet import PATH_COLUMNS, Fault, Row, list_faults, parse_samplesheet
+from cellbatch.io.samplesheet import PATH_COLUMNS, Fault, Row, SheetError, parse_samplesheet
 from cellbatch.phases.check_samples import CheckedRow, StagedFile, check_row
 from cellbatch.phases.settle_samples import Fallbacks
 
@@ -68,10 +68,10 @@ def check_samplesheet(
     """
     sheet = parse_samplesheet(samplesheet)
     if len(sheet.rows) != len(staged):
+        if sheet.faults:
+            raise SheetError(samplesheet, sheet.faults)
         raise InputError(
-            list_faults(samplesheet, sheet.faults)
-            if sheet.faults
-            else f"the samplesheet has {len(sheet.rows)} rows, but {len(staged)} were staged; "
+            f"the samplesheet has {len(sheet.rows)} rows, but {len(staged)} were staged; "
             "most likely a cell holds a line break: remove it"
         )
     files, disputes = _match_staged(sheet.rows, staged)
@@ -85,7 +85,7 @@ def check_samplesheet(
     _refuse_repeated_names(rows)
     faults = [fault for row in rows for fault in row.faults]
     if faults and not (keep_going and any(row.samples for row in rows)):
-        raise InputError(list_faults(samplesheet, faults))
+        raise SheetError(samplesheet, faults)
     remarks = [*sheet.remarks, *_grouped(remark for row in rows for remark in row.remarks)]
     return CheckedSheet(rows, files, list(_left_out(rows)), remarks)
 

@@ -3,6 +3,7 @@
 Labels are joined here; ``batch_files`` joins what wants the libraries of tables.
 """
 
+import stat
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ SAMPLE, BATCH = LAYOUTS
 # from here on files per batch are what is written unless something else is asked for
 MANY_SAMPLES = 10_000
 LABELS = ".ome.tif"
+# unpacked files may be read by others, too; zipfile's own default is 0600
+READABLE = stat.S_IFREG | 0o644
 
 
 def choose_layout(wanted: str | None, samples: int, table_format: str) -> str:
@@ -56,6 +59,7 @@ def join_labels(folder: Path, batch: str) -> None:
         for file in files:
             # without a date, so that equal labels give equal archives
             entry = zipfile.ZipInfo(file.name)
+            entry.external_attr = READABLE << 16
             entry.file_size = file.stat().st_size
             with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
                 while part := source.read(1 << 20):

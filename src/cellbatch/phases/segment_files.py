@@ -18,7 +18,9 @@ import pandas as pd
 
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.io.atomic import atomic_path, write_text
+from cellbatch.io.file_names import file_stem, to_sample_name
 from cellbatch.io.model_sources import describe_source
+from cellbatch.io.samplesheet import SheetError
 from cellbatch.io.tables import read_table
 from cellbatch.phases.cell_tables import TableOptions
 from cellbatch.phases.loaded_model import InferenceOptions
@@ -32,6 +34,8 @@ from cellbatch.spec import SAMPLE_NAME, Batch
 
 logger = logging.getLogger(__name__)
 
+# what messages say of a samplesheet that nobody wrote here
+SHEET_WORDS = re.compile(r"the column \w+ is empty and |fill in (the column )?\w+( \(um per pixel\))? or ")
 IMAGE_COLUMNS = ("image", "nuclear_image", "membrane_image")
 
 
@@ -117,9 +121,8 @@ def sample_name(request: SegmentRequest) -> str:
         if not SAMPLE_NAME.fullmatch(request.sample):
             raise ConfigError(f"--sample: found {request.sample!r}, expected letters, digits, '_', '.', '-'")
         return request.sample
-    path = next(iter(request.images.values()))
-    stem = re.sub(r"(\.ome)?\.\w+$", "", path.name, flags=re.IGNORECASE)
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", stem).lstrip("_.-")[:128] or "image"
+    path = next(iter(request.images.values())).absolute()
+    return to_sample_name(file_stem(path.name))[:128] or "image"
 
 
 def plan_request(request: SegmentRequest, model: Path, folder: Path) -> list[Batch]:
@@ -159,10 +162,24 @@ def plan_request(request: SegmentRequest, model: Path, folder: Path) -> list[Bat
     parameters = {name: value for name, value in request.parameters.items() if value is not None}
     if "markers" in parameters:
         parameters["marker_table"] = Path(parameters["markers"]).read_text(encoding="utf-8")
-    batches, _ = plan_batches(
-        folder / "samplesheet.csv", [{"files": staged}], folder / "images", describe_source(model), parameters
-    )
+    try:
+        batches, _ = plan_batches(
+            folder / "samplesheet.csv", [{"files": staged}], folder / "images", describe_source(model), parameters
+        )
+    except SheetError as error:
+        raise InputError(_without_the_sheet(request, error)) from error
     return [Batch.from_json(batch["measured"]) for batch in batches]
+
+
+def _without_the_sheet(request: SegmentRequest, error: SheetError) -> str:
+    """Say what is wrong without the samplesheet, which nobody wrote here."""
+    path, own = next(iter(request.images.values())), sample_name(request)
+    listed = [
+        ("" if fault.sample == own else f"{fault.sample}: ") + SHEET_WORDS.sub("", fault.text) for fault in error.faults
+    ]
+    if len(listed) == 1:
+        return f"{path}: {listed[0]}"
+    return f"{path}: {len(listed)} faults:\n" + "\n".join(f"  {text}" for text in listed)
 
 
 def _run(batch: Batch, request: SegmentRequest, model: Path, folder: Path) -> pd.DataFrame:
