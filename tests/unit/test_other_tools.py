@@ -21,6 +21,17 @@ SHAPES = {
     "axis_minor_length": "minor_axis_length",
     "eccentricity": "eccentricity",
 }
+MCQUANT = {
+    "X_centroid": "centroid-1",
+    "Y_centroid": "centroid-0",
+    "Area": "area",
+    "MajorAxisLength": "axis_major_length",
+    "MinorAxisLength": "axis_minor_length",
+    "Eccentricity": "eccentricity",
+    "Solidity": "solidity",
+    "Extent": "extent",
+    "Orientation": "orientation",
+}
 
 
 def draw() -> tuple[np.ndarray, np.ndarray]:
@@ -46,28 +57,38 @@ def translated(dialect: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
 def test_mcquant_columns_are_its_formula():
     """Its columns are regionprops_table's under its own names, in histoCAT's order (mcquant 1.6, its README)."""
     table, labels, channels = translated("mcquant")
-    names = {
-        "CellID": "label",
-        "DNA": "intensity_mean-0",
-        "CD8": "intensity_mean-1",
-        "X_centroid": "centroid-1",
-        "Y_centroid": "centroid-0",
-        "Area": "area",
-        "MajorAxisLength": "axis_major_length",
-        "MinorAxisLength": "axis_minor_length",
-        "Eccentricity": "eccentricity",
-        "Solidity": "solidity",
-        "Extent": "extent",
-        "Orientation": "orientation",
-    }
+    assert_mcquant(table, labels, channels, ["DNA", "CD8"])
+
+
+@pytest.mark.parametrize(
+    ("folder", "mask", "cells"),
+    [
+        ("mibi_breast_fov8", "mask_deepcell_2022.tif", 553),
+        ("cycif_exemplar001", "mask_mcmicro_cell.tif", 218),
+    ],
+)
+def test_mcquant_columns_on_real_masks(shared_data, folder, mask, cells):
+    """Masks and images from elsewhere."""
+    labels = tifffile.imread(shared_data / "images" / folder / mask)
+    channels = tifffile.imread(shared_data / "images" / folder / "nuc_mem.ome.tif")
+    table = measure_cells(labels.astype(np.uint32), channels.__getitem__, ["DNA", "membrane"], 0.5)
+    table.insert(0, "sample", "s1")
+    assert len(table) == cells
+    assert_mcquant(translate(table, "mcquant", ["DNA", "membrane"], 0.5), labels, channels, ["DNA", "membrane"])
+
+
+def assert_mcquant(table: pd.DataFrame, labels: np.ndarray, channels: np.ndarray, names: list[str]) -> None:
+    """Hold a table against what mcquant asks of scikit-image, in its order."""
     expected = regionprops_table(
         labels.astype(int),
         np.moveaxis(channels, 0, -1),
-        properties={name.split("-")[0] for name in names.values()},
+        properties={"label", "intensity_mean", *(name.split("-")[0] for name in MCQUANT.values())},
     )
-    assert list(table) == list(names)
+    columns = {name: f"intensity_mean-{place}" for place, name in enumerate(names)}
+    columns = {"CellID": "label", **columns, **MCQUANT}
+    assert list(table) == list(columns)
     assert len(table) > 15
-    for name, theirs in names.items():
+    for name, theirs in columns.items():
         assert_allclose(table[name], expected[theirs], rtol=1e-9, atol=1e-9, err_msg=name)
 
 
