@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import zarr
 from numpy.testing import assert_array_equal
+from pyarrow import parquet
+from shapely import from_wkb
 from shapely.geometry import shape
 
 from cellbatch import __version__
@@ -184,6 +186,11 @@ def check_store(inputs: Path, rows: int) -> None:
         scale = group.attrs["ome"]["multiscales"][0]["coordinateTransformations"][0]
         assert (scale["scale"], scale["output"]["name"]) == ([0.5, 0.5], "global")
     assert set(store["labels"].attrs["ome"]["labels"]) == set(store["labels"].group_keys())
+    image = store["images/image"]
+    assert_array_equal(image["0"][:], CHANNELS[:2])
+    assert [channel["label"] for channel in image.attrs["ome"]["omero"]["channels"]] == ["DAPI", "CD8"]
+    assert image.attrs["ome"]["multiscales"][0]["coordinateTransformations"][0]["scale"] == [1.0, 0.5, 0.5]
+    check_outlines(inputs / "spatialdata/s1.zarr/shapes", cells, rows)
     table = anndata.read_zarr(inputs / "spatialdata/s1.zarr/tables/table")
     assert table.shape == (rows, 3)
     if rows:
@@ -195,6 +202,21 @@ def check_store(inputs: Path, rows: int) -> None:
         assert table.obs["region"].tolist() == ["whole_cell"] * rows
         assert table.obs["label"].tolist() == [1, 2, 3]
         assert_array_equal(table.obsm["spatial"][:, 0], table.obs["centroid_x_um"])
+
+
+def check_outlines(folder: Path, cells: np.ndarray, rows: int) -> None:
+    """Read the outlines as what GeoPandas expects; the numbers of the labels are their index."""
+    if not rows:
+        assert [path.name for path in folder.iterdir()] == ["zarr.json"]
+        return
+    table = parquet.read_table(folder / "cell_outlines/shapes.parquet")
+    about = json.loads(table.schema.metadata[b"geo"])
+    assert about["columns"][about["primary_column"]]["encoding"] == "WKB"
+    outlines = {int(label): from_wkb(value) for label, value in table.to_pandas()["geometry"].items()}
+    assert {label: outline.area for label, outline in outlines.items()} == {
+        label: (cells == label).sum() for label in range(1, rows + 1)
+    }
+    assert all(outline.is_valid for outline in outlines.values())
 
 
 def test_a_spatialdata_store(inputs):

@@ -57,14 +57,23 @@ def test_squidpy_finds_neighbours_in_space(results):
 def test_spatialdata_joins_labels_and_table(results, labels):
     store = spatialdata.read_zarr(results / f"spatialdata/{SAMPLE}.zarr")
     assert set(store.labels) == set(COMPARTMENTS)
+    assert store.images["image"].shape == (2, *labels["whole_cell"].shape)
+    assert list(store.images["image"].coords["c"].values) == ["nuclear", "membrane"]
+    outlines = store.shapes["cell_outlines"].sort_index()
+    assert list(outlines.index) == list(range(1, labels["whole_cell"].max() + 1))
+    np.testing.assert_array_equal(outlines.area, np.bincount(labels["whole_cell"].ravel())[1:])
     for name in COMPARTMENTS:
         np.testing.assert_array_equal(np.asarray(store.labels[name]), labels[name])
     _, table = spatialdata.join_spatialelement_table(
         sdata=store, spatial_element_names="whole_cell", table_name="table", how="left"
     )
     assert table.n_obs == labels["whole_cell"].max()
-    extent = spatialdata.get_extent(store.labels["whole_cell"], coordinate_system="global")
-    assert extent["x"] == (0.0, 0.5 * labels["whole_cell"].shape[1])
+    for element in (store.labels["whole_cell"], store.images["image"]):
+        extent = spatialdata.get_extent(element, coordinate_system="global")
+        assert extent["x"] == (0.0, 0.5 * labels["whole_cell"].shape[1])
+    inside = spatialdata.get_extent(store.shapes["cell_outlines"], coordinate_system="global")
+    columns = np.flatnonzero(labels["whole_cell"].any(axis=0))
+    assert inside["x"] == (0.5 * columns[0], 0.5 * (columns[-1] + 1))
 
 
 def test_naparis_plugin_gives_all_layers(results, labels):

@@ -81,9 +81,26 @@ def write_label_zarr(path: Path, image: ZarrImage, labels: Mapping[str, LabelSou
             _write_levels(folder, factors, _Pyramid.of_labels(source))
             attributes = _multiscales(name, factors, image.image_mpp, is_label=True)
             write_document(folder, group_document({"ome": attributes}))
-        ranges = _write_levels(temporary, factors, _Pyramid.of_image(image))
+        factors, shown = write_image_levels(temporary, image)
         attributes = _multiscales(path.name.split(".")[0], factors, image.image_mpp, is_label=False)
-        write_document(temporary, group_document({"ome": attributes | {"omero": _omero(image, ranges)}}))
+        write_document(temporary, group_document({"ome": attributes | {"omero": shown}}))
+
+
+def write_image_levels(folder: Path, image: ZarrImage) -> tuple[list[int], dict[str, Any]]:
+    """Write the pixels of an image and its smaller levels, without a word about them.
+
+    Parameters
+    ----------
+    folder : gets the arrays ``0``, ``1``, …, (C, Y, X) each
+    image : as in ``write_label_zarr``
+
+    Returns
+    -------
+    factors : how many px of the first level a px of each level stands for, along an axis
+    shown : names, colours and contrast of the channels (``omero``)
+    """
+    factors = _level_factors(image.shape)
+    return factors, _omero(image, _write_levels(folder, factors, _Pyramid.of_image(image)))
 
 
 @dataclass(frozen=True)

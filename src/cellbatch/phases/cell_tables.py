@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from cellbatch import __version__
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.io.anndata import AnnDataLayout, write_anndata
 from cellbatch.io.handoff_reader import HandoffReader
+from cellbatch.io.outlines import OutlineWriter
 from cellbatch.io.row_spool import RowSpool
 from cellbatch.io.shapes import ShapeWriter
-from cellbatch.io.spatialdata import StoreLabels, write_spatialdata
 from cellbatch.io.tables import write_table_pieces
 from cellbatch.measurement.cells import MeasuredBlock, columns_of, measure_blocks, table_frame
 from cellbatch.measurement.columns import STATISTICS, Column, compartment_prefixes, unique_names
@@ -29,6 +28,7 @@ from cellbatch.measurement.outlines import outline_regions
 from cellbatch.measurement.regions import MeasuredImage, survey_labels
 from cellbatch.phases.samples import sample_file
 from cellbatch.phases.sources import SampleImage
+from cellbatch.phases.spatial_store import SPATIALDATA, SpatialStore
 from cellbatch.spec import LAYOUTS, SampleSpec, Window
 
 # the compartment of which each object is a row, the first that was segmented
@@ -41,7 +41,6 @@ ANNDATA = "anndata"
 TABLE_FORMATS = {"parquet": "parquet", "csv": "csv", ANNDATA: "h5ad"}
 # --formats that are written here, with the endings of their files
 SHAPE_FORMATS = {"geojson": "geojson", "geojson.gz": "geojson.gz"}
-SPATIALDATA = "spatialdata"
 
 
 @dataclass(frozen=True)
@@ -128,9 +127,13 @@ def write_cells(
     survey = survey_labels(measured)
     columns = columns_of(measured)
     is_cell = MEASURED_FIRST[0] in labels.names(sample.sample)
-    with RowSpool(len(survey.labels), len(columns)) as spool:
+    with RowSpool(len(survey.labels), len(columns)) as spool, ExitStack() as stores:
+        store = None
+        if SPATIALDATA in options.formats:
+            store = SpatialStore(sample, image, labels, folders.spatialdata)
+            stores.enter_context(store.scratch())
         with ExitStack() as stack:
-            writers = [
+            writers: list[ShapeWriter | OutlineWriter] = [
                 stack.enter_context(
                     ShapeWriter(
                         sample_file(folders.shapes, sample, SHAPE_FORMATS[name]),
@@ -141,13 +144,15 @@ def write_cells(
                 for name in options.formats
                 if name in SHAPE_FORMATS
             ]
+            writers += [stack.enter_context(store.outline_writer())] if store else []
             for block in measure_blocks(measured, survey):
                 spool.write(block.rows, block.values)
                 if writers:
                     _write_shapes(writers, block, columns, measured)
         _write_table(spool, columns, sample, measured, options, folders.cells)
-        if SPATIALDATA in options.formats:
-            _write_store(spool, columns, sample, measured, labels, folders.spatialdata)
+        if store:
+            pieces = _pieces(spool, columns, sample, measured, TableOptions())
+            store.write(pieces, spool.rows, _layout(sample, measured, columns))
 
 
 def _counted(image: MeasuredImage, count_px: Callable[[int], None]) -> MeasuredImage:
@@ -161,7 +166,10 @@ def _counted(image: MeasuredImage, count_px: Callable[[int], None]) -> MeasuredI
 
 
 def _write_shapes(
-    writers: Sequence[ShapeWriter], block: MeasuredBlock, columns: Sequence[Column], image: MeasuredImage
+    writers: Sequence[ShapeWriter | OutlineWriter],
+    block: MeasuredBlock,
+    columns: Sequence[Column],
+    image: MeasuredImage,
 ) -> None:
     """Outlines and measurements of the cells of one block."""
     table = take_columns(table_frame(columns, block.values), QUPATH_MEASUREMENTS, image.channel_names, image.image_mpp)
@@ -220,25 +228,6 @@ def _write_table(
         write_table_pieces(pieces, path, options.table_format)
         return
     write_anndata(pieces, spool.rows, path, _layout(sample, image, columns))
-
-
-def _write_store(
-    spool: RowSpool,
-    columns: Sequence[Column],
-    sample: SampleSpec,
-    image: MeasuredImage,
-    labels: HandoffReader,
-    folder: Path,
-) -> None:
-    """Write labels and table as a SpatialData store."""
-    names = [name for name in (*MEASURED_FIRST, MATCHED) if name in labels.names(sample.sample)]
-    write_spatialdata(
-        sample_file(folder, sample, "zarr"),
-        StoreLabels(names, sample.shape, sample.image_mpp, partial(labels.read, sample.sample)),
-        _pieces(spool, columns, sample, image, TableOptions()),
-        spool.rows,
-        _layout(sample, image, columns),
-    )
 
 
 def _layout(sample: SampleSpec, image: MeasuredImage, columns: Sequence[Column]) -> AnnDataLayout:

@@ -92,20 +92,24 @@ def write_sample_zarr(folder: Path, sample: SampleSpec, image: SampleImage, labe
     image : the opened image of the sample
     labels : hand-off of POSTPROCESS_LABELS
     """
+    path = folder / f"{sample.sample}.ome.zarr"
+    write_label_zarr(path, segmented_channels(sample, image), open_labels(labels, sample))
+    return path
+
+
+def segmented_channels(sample: SampleSpec, image: SampleImage) -> ZarrImage:
+    """See the channels that were segmented as an image; as they are stored where whole numbers pass unchanged."""
     recipes = {"nuclear": sample.nuclear, "membrane": sample.membrane}
     used = {role: recipe for role, recipe in recipes.items() if recipe}
     is_stored = sample.dtype in EXACT_DTYPES and all(recipe.isdecimal() for recipe in used.values())
     dtype: np.dtype[Any] = np.dtype(sample.dtype if is_stored else np.float32)
-    seen = ZarrImage(
+    return ZarrImage(
         shape=sample.shape,
         dtype=dtype,
         image_mpp=sample.image_mpp,
         channels={role: _channel_name(sample, role, recipe) for role, recipe in used.items()},
         read=lambda role, window: image.model_input((role,), window)[..., 0].astype(dtype, copy=False),
     )
-    path = folder / f"{sample.sample}.ome.zarr"
-    write_label_zarr(path, seen, open_labels(labels, sample))
-    return path
 
 
 def _channel_name(sample: SampleSpec, role: str, recipe: str) -> str:
