@@ -2,8 +2,9 @@
 
     python benchmarks/quality_faults.py --data ../shared/data --outdir results/quality_faults
 
-The images are no part of the project. None of their parts that are used here served to set the limits: other quarters of
-the three large ones, a stained section that scikit-image ships, and cultured nuclei of the 2018 Data Science Bowl.
+The images are no part of the project: lower right quarters of three large ones, whose upper left parts served to set
+the limits, a stained section that scikit-image ships, and cultured nuclei of the 2018 Data Science Bowl; the latter two
+were not looked at for the limits.
 """
 
 import argparse
@@ -65,7 +66,7 @@ def quarters(data: Path) -> dict[str, Scene]:
 
 
 def cultures(data: Path) -> dict[str, Scene]:
-    """Some images of cultured nuclei, spread over the collection; there is no membrane."""
+    """Take some images of cultured nuclei, spread over the collection; there is no membrane."""
     archive = np.load(data / "training/dsb2018_fluorescence.npz")
     names = sorted(name.removesuffix("_labels") for name in archive.files if name.endswith("_labels"))
     found = {}
@@ -82,10 +83,12 @@ def cultures(data: Path) -> dict[str, Scene]:
 
 
 def swap(scene: Scene) -> Scene:
+    """Exchange the channels."""
     return replace(scene, image=scene.image[..., ::-1].copy())
 
 
 def blank(scene: Scene, channel: int) -> Scene:
+    """Fill a channel with zeros."""
     image = scene.image.copy()
     image[..., channel] = 0
     return replace(scene, image=image)
@@ -102,21 +105,25 @@ def empty_glass(scene: Scene) -> Scene:
 
 
 def saturate(scene: Scene, percentile: float) -> Scene:
+    """Cut the nuclear channel off at a percentile."""
     image = scene.image.copy()
     image[..., 0] = np.minimum(image[..., 0], np.percentile(image[..., 0], percentile))
     return replace(scene, image=image)
 
 
 def blur(scene: Scene, um: float) -> Scene:
+    """Blur both channels."""
     sigma = um / scene.mpp
     return replace(scene, image=ndimage.gaussian_filter(scene.image, (sigma, sigma, 0)))
 
 
 def scale(scene: Scene, factor: float) -> Scene:
+    """State another pixel size."""
     return replace(scene, mpp=scene.mpp * factor)
 
 
 def with_cells(scene: Scene, change: Callable[[np.ndarray], np.ndarray]) -> Scene:
+    """Change the labels of the cells."""
     return replace(scene, labels={**scene.labels, "whole_cell": change(scene.labels["whole_cell"])})
 
 
@@ -129,7 +136,7 @@ def cut_at(labels: np.ndarray) -> np.ndarray:
 
 
 def merge(labels: np.ndarray) -> np.ndarray:
-    """Give groups of neighbours one number: all whose middle lies in the same square of three cells' width, in half of them."""
+    """Merge neighbours: in every second square of three cells' width, all whose middles lie in it."""
     middles = np.array(ndimage.center_of_mass(labels > 0, labels, np.arange(1, labels.max() + 1)))
     width = 3 * np.sqrt(np.count_nonzero(labels) / labels.max() * 4 / np.pi)
     squares = np.nan_to_num(middles // width).astype(int)
@@ -151,10 +158,12 @@ def split(labels: np.ndarray) -> np.ndarray:
 
 
 def without_cells(labels: np.ndarray) -> np.ndarray:
+    """Leave two of five cells out."""
     return np.where(labels % 5 < 2, 0, labels)
 
 
 def without_nuclei(scene: Scene) -> Scene:
+    """Leave three of five nuclei out."""
     nuclei = scene.labels["nuclear"]
     return replace(scene, labels={**scene.labels, "nuclear": np.where(nuclei % 5 < 3, 0, nuclei)})
 
@@ -260,6 +269,7 @@ def _shown(figures: Mapping[str, float]) -> str:
 
 
 def main() -> None:
+    """Try all images, print the table and write every figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with images/ and training/")
     parser.add_argument("--outdir", type=Path, default=Path("results/quality_faults"))
