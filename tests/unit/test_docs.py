@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from cellbatch.commands.main import make_parser
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"), *(ROOT / "assets").glob("**/*.md")])
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -79,6 +81,40 @@ def test_commands_name_scripts_and_options_that_exist(program: str) -> None:
             wrong += [f"{page}: {rest[0]} {option}" for option in options if option not in known]
     assert not wrong
     assert seen > 2
+
+
+def test_commands_of_the_package_are_understood() -> None:
+    inline = [
+        (page.name, line)
+        for page in PAGES
+        for line in re.findall(
+            r"`(cellbatch (?:segment|samplesheet|preview) [^`\n]+)`", FENCE.sub("", page.read_text())
+        )
+    ]
+    seen = 0
+    for page, line in [*_commands(), *inline]:
+        words = shlex.split(line.replace("…", ""), comments=True)
+        if words[:1] == ["cellbatch"] and len(words) > 1:
+            seen += 1
+            options = make_parser().parse_args(words[1:])
+            assert options.command == words[1], f"{page}: {line}"
+    assert seen > 3
+
+
+def test_targets_and_scripts_that_the_pages_name_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named, scripts = set(), set()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        named |= set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
+        scripts |= set(
+            re.findall(r"`(?:bash )?((?:setup|demo|bin|tests|benchmarks|training)/[\w/.-]+\.(?:sh|py))", text)
+        )
+    assert len(named) > 2
+    assert named <= targets
+    assert len(scripts) > 5
+    assert not [script for script in scripts if not (ROOT / script).exists()]
 
 
 def test_parameter_page_is_written_from_the_schema() -> None:

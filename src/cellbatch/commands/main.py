@@ -25,6 +25,15 @@ COMMANDS = {
 }
 
 
+def make_parser() -> Parser:
+    """Make the parser of all commands."""
+    parser = Parser("DeepCell segmentation of one image; `nextflow run main.nf` does many.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    for name, (text, add_options, _) in COMMANDS.items():
+        add_options(commands.add_parser(name, description=text, help=text))
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Understand the command line, do what it says, and give the exit code.
 
@@ -32,11 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ----------
     arguments : without the program's name; None = the process's own
     """
-    parser = Parser("DeepCell segmentation of one image; `nextflow run main.nf` does many.")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
-    for name, (text, add_options, _) in COMMANDS.items():
-        add_options(commands.add_parser(name, description=text, help=text))
-    options = parser.parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     task = COMMANDS[options.command][2]
     return run(lambda: task(options))
 
