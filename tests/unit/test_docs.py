@@ -101,6 +101,25 @@ def test_commands_of_the_package_are_understood() -> None:
     assert seen > 3
 
 
+def test_messages_that_are_explained_are_said() -> None:
+    said = [path.read_text(encoding="utf-8") for path in (ROOT / "subworkflows").glob("**/*.nf")]
+    for path in [*(ROOT / "src").glob("**/*.py"), ROOT / "nextflow_schema.json"]:
+        text = path.read_text(encoding="utf-8")
+        nodes = ast.walk(ast.parse(text)) if path.suffix == ".py" else []
+        said += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+?) \| ", page.split("## By message")[1].split("\n## ")[0], re.MULTILINE)
+    messages = [message for row in rows if "(Nextflow)" not in row for message in re.findall(r"`([^`]+)`", row)]
+    # the values of an example stand between quotes, or for an ellipsis
+    pieces = {message: re.split(r"'[^']*'|…|nuclear_channel", message) for message in messages}
+    assert len(messages) > 20
+    assert not [
+        message
+        for message, parts in pieces.items()
+        if not all(any(part.strip() in text for text in said) for part in parts if len(part.strip()) > 3)
+    ]
+
+
 def test_targets_and_scripts_that_the_pages_name_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
