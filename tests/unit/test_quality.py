@@ -221,6 +221,16 @@ def test_a_membrane_that_was_not_asked_for_may_be_blank():
     assert tissue.look().verdict == "pass"
 
 
+def test_cells_without_a_membrane_may_be_no_larger_than_their_nuclei():
+    tissue = Tissue()
+    make_blank_membrane(tissue)
+    make_bare(tissue)
+    tissue.membrane = ""
+    found = tissue.look()
+    assert found.verdict == "pass"
+    assert np.isnan(found.figures["bare_share"])
+
+
 def test_nuclei_alone_are_judged_without_cells():
     tissue = Tissue()
     del tissue.labels["whole_cell"]

@@ -120,7 +120,9 @@ class FigureGatherer:
         usual = np.median(tally.area)
         wrong = (tally.area > LARGE_AREA * usual) | (tally.area < SMALL_AREA * usual)
         if len(self.tallies) > 1:
-            wrong |= (tally.inside == 0) | (tally.inside > BARE_NC_RATIO * tally.area)
+            wrong |= tally.inside == 0
+            if self._has["membrane"]:
+                wrong |= tally.inside > BARE_NC_RATIO * tally.area
         return wrong
 
     def finish(self, given: Mapping[str, float]) -> dict[str, float]:
@@ -165,7 +167,9 @@ class FigureGatherer:
         if len(cells.area):
             ratio = cells.inside / cells.area
             found["anucleate_share"] = float(np.mean(ratio == 0))
-            found["bare_share"] = float(np.mean(ratio > BARE_NC_RATIO))
+            if self._has["membrane"]:
+                # without one, cells are nuclei with a thin rim, which says nothing against them
+                found["bare_share"] = float(np.mean(ratio > BARE_NC_RATIO))
             if (ratio > 0).any():
                 found["median_nc_ratio"] = float(np.median(ratio[ratio > 0]))
         if len(nuclei.area):

@@ -63,6 +63,9 @@ def section_of_opening(sample: str, parameters: Mapping[str, Any], batch: str = 
         steps.append(("scanpy, squidpy", _code(f'import scanpy\ndata = scanpy.read_h5ad("{table}")')))
     elif str(parameters.get("columns") or "cellbatch") == "cellbatch":
         steps.append(("scanpy, squidpy", _code("\n".join(lines))))
+    if "spatialdata" in formats:
+        lines = ("import spatialdata", f'data = spatialdata.read_zarr("spatialdata/{sample}.zarr")')
+        steps.append(("SpatialData", _code("\n".join(lines))))
     cells = f"<code>{table}</code>" if table_format == "csv" else "cells tables, with <code>--table_format csv</code>"
     steps.append(("a spreadsheet", f"<p>Open <code>qc/summary.csv</code> (a row per sample) or {cells}.</p>"))
     rows = "".join(f"<tr><th>{name}</th><td>{how}</td></tr>" for name, how in steps)
