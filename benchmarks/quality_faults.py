@@ -32,7 +32,8 @@ from cellbatch.spec import SampleSpec
 RULES = default_thresholds()
 # nuclei of the Data Science Bowl have no pixel size: one at which their median nucleus is this wide is assumed
 NUCLEUS_UM = 9.0
-CULTURES = 10
+CULTURES = 8
+LONGEST_PX = 400
 MIN_SIDE, MIN_NUCLEI = 250, 40
 UNTOUCHED = "untouched"
 SIZES = ("grain_um", "cell_diameter_um", "large_share")
@@ -59,8 +60,11 @@ def quarters(data: Path) -> dict[str, Scene]:
         planes = tifffile.imread(data / "images" / folder / "nuc_mem.ome.tif")
         meta = json.loads((data / "images" / folder / "meta.json").read_text())
         y, x = (size // 2 for size in planes.shape[1:])
-        scenes[name] = Scene(np.moveaxis(planes[:, y:, x:], 0, -1).astype(np.float32), mpp or meta["mpp_um"])
-    stains = np.clip(rgb2hed(immunohistochemistry())[..., [0, 2]], 0, None)
+        scenes[name] = Scene(
+            np.moveaxis(planes[:, y : y + LONGEST_PX, x : x + LONGEST_PX], 0, -1).astype(np.float32),
+            mpp or meta["mpp_um"],
+        )
+    stains = np.clip(rgb2hed(immunohistochemistry()[:LONGEST_PX, :LONGEST_PX])[..., [0, 2]], 0, None)
     scenes["colon, stained"] = Scene((stains * 1e4).astype(np.float32), 0.5)
     return scenes
 
@@ -77,7 +81,7 @@ def cultures(data: Path) -> dict[str, Scene]:
     chosen = list(found)[:: max(1, len(found) // CULTURES)][:CULTURES]
     scenes = {}
     for place, name in enumerate(chosen, 1):
-        plane = archive[f"{name}_image"][:520, :520].astype(np.float32)
+        plane = archive[f"{name}_image"][:LONGEST_PX, :LONGEST_PX].astype(np.float32)
         scenes[f"culture {place}"] = Scene(np.stack([plane, np.zeros_like(plane)], -1), found[name], has_membrane=False)
     return scenes
 
