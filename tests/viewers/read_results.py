@@ -12,6 +12,7 @@ import napari_ome_zarr
 import numpy as np
 import ome_zarr.io
 import ome_zarr.reader
+import pandas
 import pytest
 import scanpy
 import shapely
@@ -66,6 +67,13 @@ def test_spatialdata_joins_labels_and_table(results, labels):
         np.testing.assert_array_equal(np.asarray(store.labels[name]), labels[name])
     _, table = spatialdata.join_spatialelement_table(
         sdata=store, spatial_element_names="whole_cell", table_name="table", how="left"
+    )
+    assert table.n_obs == labels["whole_cell"].max()
+    # as docs/output.md says, for those who colour outlines by the table
+    store["table"].obs["region"] = pandas.Categorical(["cell_outlines"] * table.n_obs)
+    store.set_table_annotates_spatialelement("table", region="cell_outlines")
+    _, table = spatialdata.join_spatialelement_table(
+        sdata=store, spatial_element_names="cell_outlines", table_name="table", how="inner"
     )
     assert table.n_obs == labels["whole_cell"].max()
     for element in (store.labels["whole_cell"], store.images["image"]):
