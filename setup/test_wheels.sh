@@ -6,6 +6,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 project="$PWD"
+# what stands there would pass for installed
+unset PYTHONPATH
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 
