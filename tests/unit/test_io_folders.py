@@ -144,8 +144,9 @@ def test_links_in_an_archive_are_refused(tmp_path: Path) -> None:
         list_members(path)
 
 
-def test_damaged_entry(folder: Path) -> None:
-    path = pack(folder, zipfile.ZIP_STORED)
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_entry(folder: Path, compression: int) -> None:
+    path = pack(folder, compression)
     data = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
         place = archive.getinfo("a.tif").header_offset + 60

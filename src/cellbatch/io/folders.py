@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
@@ -248,10 +249,11 @@ def _unpack(archive: zipfile.ZipFile, parts: Mapping[str, zipfile.ZipInfo], targ
         try:
             with archive.open(entry) as source, place.open("wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
-        except OSError as error:
-            error.filename = f"{target.parent} (to unpack {label})"
-            raise
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, lzma.LZMAError, zlib.error) as error:
+            # without a number it is not the system's: bzip2 says so of a damaged stream
+            if isinstance(error, OSError) and error.errno is not None:
+                error.filename = f"{target.parent} (to unpack {label})"
+                raise
             raise InputError(f"{label}: cannot be unpacked ({error}); pack the archive again") from error
 
 
