@@ -8,7 +8,8 @@ def samplesheetOf(input) {
     }
     def samplesheet = fileAt(input)
     if (!samplesheet?.exists() || samplesheet.isDirectory()) {
-        error("--input: no samplesheet ${withoutSecrets(input)}; give the path of a CSV file")
+        def hint = samplesheet?.isDirectory() ? 'a folder was found, expected a CSV file; `cellbatch samplesheet FOLDER` writes one with a row per image' : 'give the path of a CSV file'
+        error("--input: no samplesheet ${withoutSecrets(input)}; ${hint}")
     }
     samplesheet
 }
