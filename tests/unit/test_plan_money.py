@@ -8,10 +8,11 @@ import pytest
 
 from cellbatch.errors import ConfigError
 from cellbatch.phases.batch_directives import fused_room_mb, refuse_fused
+from cellbatch.phases.money_text import money_text
 from cellbatch.phases.plan_money import (
     assign_machines,
     auto_batch_pixels,
-    money_text,
+    gpu_machines,
     project_money,
     read_setting,
 )
@@ -19,7 +20,7 @@ from cellbatch.phases.records import decode_record, encode_record
 from cellbatch.planning.batches import cut_batches
 from cellbatch.planning.cost import Workload, billed_s, choose_mode, estimate, work_s
 from cellbatch.planning.machines import Machine, read_prices, smallest_machine
-from cellbatch.planning.rates import FUSED, GOOGLE_SPOT, Rates
+from cellbatch.planning.rates import FUSED, GOOGLE_SPOT, TILES_PER_MPX, Rates
 from cellbatch.spec import Batch, ImageSource, SampleSpec
 
 WAYS = ("split", "fused")
@@ -69,8 +70,33 @@ def test_an_unknown_gpu_or_market_is_an_error():
         prices.machine_hour(prices.machine("g2-standard-4"), "spot", "nvidia-b9")
     with pytest.raises(ConfigError, match="does not go with"):
         prices.machine_hour(prices.machine("g2-standard-4"), "spot", "nvidia-tesla-t4")
+    unpriced = json.loads(json.dumps(TABLE))
+    unpriced["gpus"]["nvidia-tesla-t4"]["hour"]["spot"] = None
     with pytest.raises(ConfigError, match=r"no spot price for nvidia-tesla-t4.*--prices"):
-        prices.machine_hour(prices.machine("n1-standard-4"), "spot", "nvidia-tesla-t4")
+        read_prices(unpriced).machine_hour(prices.machine("n1-standard-4"), "spot", "nvidia-tesla-t4")
+
+
+def test_every_machine_that_a_run_may_get_has_a_price_and_a_source():
+    prices = read_prices(TABLE)
+    assert {"machine_families", "gpus", "storage"} <= TABLE["sources"].keys()
+    for gpu, facts in TABLE["gpus"].items():
+        for cpu_family in TABLE["machine_families"]:
+            for family in facts["families"]:
+                smallest = next(m.name for m in prices.machines(family) if m.vcpus >= 2)
+                chosen = {"gcp_gpu_type": gpu, "gcp_gpu_machine": smallest, "gcp_cpu_machine": cpu_family}
+                for is_spot in (True, False):
+                    hours = read_setting({**GOOGLE, **chosen, "gcp_spot": is_spot}, prices).machine_hour
+                    assert {m.name for m in gpu_machines({**GOOGLE, **chosen}, prices)} <= hours.keys()
+                    assert {m.name for m in prices.machines(cpu_family)} <= hours.keys()
+                    assert all(hour > 0.005 for hour in hours.values())
+
+
+def test_one_t4_goes_with_48_vcpus_at_most():
+    prices = read_prices(TABLE)
+    t4 = {**GOOGLE, "gcp_gpu_type": "nvidia-tesla-t4", "gcp_gpu_machine": "n1-standard-4"}
+    assert [machine.vcpus for machine in gpu_machines(t4, prices)] == [4, 8, 16, 32]
+    with pytest.raises(ConfigError, match=r"n1-standard-64.*up to 48 vCPUs.*--gcp_gpu_machine"):
+        read_setting({**t4, "gcp_gpu_machine": "n1-standard-64"}, prices)
 
 
 @pytest.mark.parametrize("change", [{"date": 5}, {"disk_gb_month": -1}, {"machine_families": {"n": {}}}])
@@ -153,6 +179,24 @@ def test_a_fused_task_waits_for_the_slower_of_gpu_and_cpu():
     assert work_s(FUSED, 100, station, fast_gpu) == pytest.approx(4.2 + 100 * sum(Rates().core_s_per_mpx) / 4)
 
 
+def test_the_network_takes_time_by_tiles_not_by_pixels():
+    # 2,000 images of 64² px are 8 Mpx, but a tile of 256² each
+    setting = read_setting({}, None)
+    rows = [
+        project_money([8 * 10**6], _samples(4), {}, setting, tiles)["estimates"][0]["task_hours"]
+        for tiles in ([8 * TILES_PER_MPX], [2000], ())
+    ]
+    assert rows[0] == rows[2]
+    more_s = (rows[1]["INFER_TILES"] - rows[0]["INFER_TILES"]) * 3600
+    extra_mpx = 2000 / TILES_PER_MPX - 8
+    assert more_s == pytest.approx(extra_mpx * setting.rates.network_core_s_per_mpx / 2, rel=0.01)
+    assert rows[1]["MEASURE_CELLS"] == rows[0]["MEASURE_CELLS"]
+    on_google = read_setting(GOOGLE, read_prices(TABLE))
+    small, large = (project_money([8 * 10**6], _samples(4), GOOGLE, on_google, tiles) for tiles in ([2000], [192]))
+    assert small["estimates"][0]["gpu_hours"] > large["estimates"][0]["gpu_hours"]
+    assert small["estimates"][0]["dollars"] > large["estimates"][0]["dollars"]
+
+
 def test_submission_limits_very_many_tasks():
     setting = read_setting(GOOGLE, read_prices(TABLE))
     many = estimate("split", Workload([10**6] * 1000, 1000, 4e9, 5000), setting.fleet, setting.rates)
@@ -182,6 +226,7 @@ def test_both_ways_are_priced_and_auto_takes_the_cheaper():
     assert "fused, on demand" in text
     assert "phases             fused (--phases auto; by the plan, fused: " in text
     assert "cheapest" in text
+    assert "5 to 10 Mpx/s" in text
 
 
 def test_the_choice_is_by_hours_where_nothing_is_paid():

@@ -19,10 +19,10 @@ from cellbatch.phases.check_samples import CheckedRow, StagedFile
 from cellbatch.phases.check_samplesheet import check_samplesheet
 from cellbatch.phases.deepcell_application import check_options, name_application
 from cellbatch.phases.loaded_model import check_compartment, make_grid
+from cellbatch.phases.money_text import money_text
 from cellbatch.phases.plan_money import (
     assign_machines,
     auto_batch_pixels,
-    money_text,
     project_money,
     read_setting,
 )
@@ -104,9 +104,9 @@ def plan_batches(
     budget = parameters.get("batch_pixels")
     batch_pixels = auto_batch_pixels(parameters, setting) if budget in (None, AUTO) else int(budget)
     cuts = cut_batches([p.sample.sample for p in planned], [weigh(p.model_pixels) for p in planned], batch_pixels)
-    money = project_money(
-        [sum(planned[i].model_pixels for i in cut) for cut in cuts], [p.sample for p in planned], parameters, setting
-    )
+    pixels = [sum(planned[i].model_pixels for i in cut) for cut in cuts]
+    tiles = [sum(planned[i].tiles for i in cut) for cut in cuts]
+    money = project_money(pixels, [p.sample for p in planned], parameters, setting, tiles)
     if engine == DEEPCELL:
         money["phases"]["why"] = "--engine deepcell does all of an image in one step"
     size = parameters.get("shard_pixels")

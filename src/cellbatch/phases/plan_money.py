@@ -11,7 +11,16 @@ import numpy as np
 
 from cellbatch.errors import ConfigError
 from cellbatch.planning.batch_size import LEAST_LOG2, MOST_LOG2, choose_batch_pixels
-from cellbatch.planning.cost import MONTH_H, Estimate, Fleet, Station, Workload, choose_mode, estimate
+from cellbatch.planning.cost import (
+    MONTH_H,
+    MPX,
+    Estimate,
+    Fleet,
+    Station,
+    Workload,
+    choose_mode,
+    estimate,
+)
 from cellbatch.planning.machines import MARKETS, Machine, Prices, smallest_machine
 from cellbatch.planning.rates import (
     FUSED,
@@ -20,6 +29,7 @@ from cellbatch.planning.rates import (
     LOCAL,
     PHASES,
     PROCESS_NAMES,
+    TILES_PER_MPX,
     Rates,
 )
 from cellbatch.spec import SampleSpec
@@ -135,11 +145,15 @@ def assign_machines(
 def gpu_machines(parameters: Mapping[str, Any], prices: Prices) -> list[Machine]:
     """Machines that a task with a GPU may get on Google Batch, the smallest first."""
     first = prices.machine(str(parameters["gcp_gpu_machine"]))
-    return [machine for machine in prices.machines(first.family) if machine.vcpus >= first.vcpus]
+    return prices.machines_with(str(parameters["gcp_gpu_type"]), first)
 
 
 def project_money(
-    pixels: Sequence[int], samples: Sequence[SampleSpec], parameters: Mapping[str, Any], setting: Setting
+    pixels: Sequence[int],
+    samples: Sequence[SampleSpec],
+    parameters: Mapping[str, Any],
+    setting: Setting,
+    tiles: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Hours and dollars of both ways of running, on both markets, and the cheapest batch size and fleet.
 
@@ -149,10 +163,13 @@ def project_money(
     samples : all samples
     parameters : of the run
     setting : as ``read_setting`` gives it
+    tiles : of the network, per batch; as of large images where they are not given
     """
     if len(samples) > PACKED_ABOVE:
         setting = replace(setting, rates=setting.rates.packed)
-    workload = Workload(pixels, len(samples), _image_bytes(samples), _published_files(len(samples), len(pixels)))
+    files = _published_files(len(samples), len(pixels))
+    seen = [count / TILES_PER_MPX * MPX for count in tiles]
+    workload = Workload(pixels, len(samples), _image_bytes(samples), files, seen)
     found = [
         estimate(mode, workload, fleet, setting.rates) for mode in ("split", FUSED) for fleet in setting.fleets.values()
     ]
@@ -172,30 +189,6 @@ def project_money(
     if setting.market != "local":
         money |= _alternatives(workload, setting)
     return money
-
-
-def money_text(plan: Mapping[str, Any]) -> str:
-    """Lines of ``plan.txt``."""
-    lines = [f"{'':<19}{'tasks':>8}{'hours':>9}{'dollars':>9}{'set-up':>8}{'hand-off':>11}  limited by"]
-    for row in plan["estimates"]:
-        name = f"{row['mode']}, {row['market'].replace('_', ' ')}"
-        lines.append(
-            f"{name:<19}{row['tasks']:>8}{row['hours']:>9.2f}{row['dollars']:>9.2f}{row['setup_share']:>8.0%}"
-            f"{row['handoff_bytes'] / 1e9:>8.1f} GB  {row['limited_by']}"
-        )
-    for process, machines in (plan.get("machines") or {}).items():
-        lines.append(f"{process:<19}{', '.join(f'{count} x {name}' for name, count in machines.items())}")
-    for name in ("cheapest", "fastest"):
-        if name in plan:
-            best = plan[name]
-            lines.append(
-                f"{name:<19}{best['mode']} on {best['gpus']} GPUs ({best['machine']}), --batch_pixels "
-                f"{best['batch_pixels']}: {best['hours']:.2f} h, {best['dollars']:.2f} dollars"
-            )
-    lines.append(f"phases             {plan['phases']['choice']} ({plan['phases']['why']})")
-    if plan.get("prices"):
-        lines.append(f"prices             {plan['prices']['region']}, {plan['prices']['date']}")
-    return "\n".join(lines) + "\n"
 
 
 def _google_fleet(parameters: Mapping[str, Any], prices: Prices, market: str) -> Fleet:
@@ -225,10 +218,9 @@ def _google_fleet(parameters: Mapping[str, Any], prices: Prices, market: str) ->
 def _machine_hours(parameters: Mapping[str, Any], prices: Prices, market: str) -> dict[str, float]:
     """Dollars per hour of every machine that a task may get, its share of disk included."""
     disk = _gigabytes(str(parameters["gcp_boot_disk"])) * prices.table["disk_gb_month"] / MONTH_H
-    gpu_family = prices.machine(str(parameters["gcp_gpu_machine"])).family
     gpu_type = str(parameters["gcp_gpu_type"])
     hours = {m.name: prices.machine_hour(m, market) for m in prices.machines(str(parameters["gcp_cpu_machine"]))}
-    hours |= {m.name: prices.machine_hour(m, market, gpu_type) for m in prices.machines(gpu_family)}
+    hours |= {m.name: prices.machine_hour(m, market, gpu_type) for m in gpu_machines(parameters, prices)}
     return {name: round(hour + disk, 6) for name, hour in hours.items()}
 
 
@@ -242,7 +234,8 @@ def _alternatives(workload: Workload, setting: Setting) -> dict[str, Any]:
             if 2**exponent > room and exponent > LEAST_LOG2:
                 continue
             count = max(1, round(total / 2 ** (exponent - 1))) if total > 2**exponent else 1
-            sized = replace(workload, pixels=[int(total / count)] * count)
+            seen = [sum(workload.network_pixels) / count] * count if workload.network_pixels else ()
+            sized = replace(workload, pixels=[int(total / count)] * count, network_pixels=seen)
             for gpus in FLEETS:
                 if gpus > fleet.stations["infer"].slots:
                     continue

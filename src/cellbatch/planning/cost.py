@@ -45,12 +45,17 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Workload:
-    """Batches of a run: pixels at the model's pixel size, images and bytes of their input."""
+    """Batches of a run: pixels at the model's pixel size, images and bytes of their input.
+
+    ``network_pixels`` are those that the network sees, per batch: its tiles have one size, so of many small images it
+    sees far more than they have. Empty where they are as many as of large images.
+    """
 
     pixels: Sequence[int]
     samples: int
     image_bytes: float
     published_files: int
+    network_pixels: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -91,30 +96,34 @@ def billed_s(work_s: float, losses_per_h: float) -> float:
     return math.expm1(rate * work_s) / rate if rate else work_s
 
 
-def work_s(process: str, mpx: float, station: Station, rates: Rates) -> float:
+def work_s(process: str, mpx: float, station: Station, rates: Rates, network_mpx: float | None = None) -> float:
     """Seconds of one task between its start and its end, staging apart.
 
     Within a fused task the phases overlap, so the slower of GPU and CPU decides; alone, inference first computes and
-    then cuts and blends on one core.
+    then cuts and blends on one core. The network sees ``network_mpx``, ``mpx`` where that is not given.
     """
     network = 1 / rates.gpu_mpx_per_s if station.gpu else rates.network_core_s_per_mpx / station.vcpus
+    network *= mpx if network_mpx is None else network_mpx
     if process == FUSED:
-        cpu = sum(rates.core_s_per_mpx) / station.vcpus
-        per_mpx = max(network, cpu) if station.gpu else network + cpu
+        cpu = mpx * sum(rates.core_s_per_mpx) / station.vcpus
+        seconds = max(network, cpu) if station.gpu else network + cpu
     elif process == "infer":
-        per_mpx = network + rates.core_s("infer")
+        seconds = network + mpx * rates.core_s("infer")
     else:
-        per_mpx = rates.core_s(process) / station.vcpus
+        seconds = mpx * rates.core_s(process) / station.vcpus
     load = rates.model_load_s if process in ("infer", FUSED) else 0.0
-    return rates.task_s + load + mpx * per_mpx
+    return rates.task_s + load + seconds
 
 
-def task_s(process: str, pixels: float, image_bytes: float, fleet: Fleet, rates: Rates) -> float:
+def task_s(
+    process: str, pixels: float, image_bytes: float, fleet: Fleet, rates: Rates, network_pixels: float | None = None
+) -> float:
     """Seconds of one task with its staging.
 
     The bucket is mounted, so a fused task reads its images while it computes; results are written when it is done.
     """
-    work = work_s(process, pixels / MPX, fleet.stations[process], rates)
+    seen = pixels if network_pixels is None else network_pixels
+    work = work_s(process, pixels / MPX, fleet.stations[process], rates, seen / MPX)
     speed = fleet.place.transfer_bytes_per_s
     if process == FUSED:
         return max(work, image_bytes / speed) + pixels * rates.results_bytes_per_px / speed
@@ -154,10 +163,13 @@ def estimate(mode: str, workload: Workload, fleet: Fleet, rates: Rates) -> Estim
     for process in processes:
         station = fleet.stations[process]
         sizes = [moved_bytes(process, pixels, pixels * image_share, rates) for pixels in workload.pixels]
-        works = [work_s(process, pixels / MPX, station, rates) for pixels in workload.pixels]
+        tasks = list(zip(workload.pixels, workload.network_pixels or workload.pixels, strict=True))
+        works = [work_s(process, pixels / MPX, station, rates, seen / MPX) for pixels, seen in tasks]
         held = [
-            billed_s(place.start_s + task_s(process, pixels, pixels * image_share, fleet, rates), place.losses_per_h)
-            for pixels in workload.pixels
+            billed_s(
+                place.start_s + task_s(process, pixels, pixels * image_share, fleet, rates, seen), place.losses_per_h
+            )
+            for pixels, seen in tasks
         ]
         busy[process], longest[process] = sum(held), max(held, default=0.0)
         hour = station.hour + fleet.disk_gb * fleet.disk_gb_month / MONTH_H
@@ -174,7 +186,9 @@ def estimate(mode: str, workload: Workload, fleet: Fleet, rates: Rates) -> Estim
         # one machine: its cores are shared by all processes, so nothing overlaps
         limits = {"this machine": sum(limits[PROCESS_NAMES[p]] for p in processes)}
     slowest = max(limits, key=lambda name: limits[name])
-    others = sum(longest[p] for p in processes if PROCESS_NAMES[p] != slowest) if len(limits) > 1 else 0.0
+    # what limits the run holds one task already: submission the shortest, a process its own
+    within = next((longest[p] for p in processes if PROCESS_NAMES[p] == slowest), min(longest.values()))
+    others = sum(longest.values()) - within if len(limits) > 1 else 0.0
     hours = (limits[slowest] + (others if mode != FUSED else 0.0) + ends) / HOUR_S
     dollars |= _overheads(workload, fleet, moved, hours, batches * len(processes))
     total = sum(busy.values()) + ends
@@ -192,6 +206,19 @@ def estimate(mode: str, workload: Workload, fleet: Fleet, rates: Rates) -> Estim
         dollars_by=dollars,
         task_hours={PROCESS_NAMES[p]: busy[p] / HOUR_S for p in processes},
     )
+
+
+def stated_error(place: str) -> str:
+    """Say how far the hours may be off, as tried (docs/google.md) or published.
+
+    Examples
+    --------
+    >>> stated_error("local")
+    'processor time within 25 % on 19 real images; the hours are those of an idle machine'
+    """
+    if place == "local":
+        return "processor time within 25 % on 19 real images; the hours are those of an idle machine"
+    return "the GPU's speed is published, 5 to 10 Mpx/s: hours that it limits may be -25 to +50 % off; not tried there"
 
 
 def choose_mode(split: Estimate, fused: Estimate) -> tuple[str, str]:

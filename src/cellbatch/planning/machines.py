@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,8 +59,23 @@ class Prices:
         """Find one machine type by name, such as ``g2-standard-4``."""
         found = {machine.name: machine for machine in self.machines(name.rpartition("-")[0])}
         if name not in found:
-            raise ConfigError(f"no machine type {name!r} in the table of prices; it knows {', '.join(found)}")
+            raise ConfigError(
+                f"no machine type {name!r} in the table of prices; it knows {', '.join(found)}: choose one of them, "
+                f"or add it {WHERE}"
+            )
         return found[name]
+
+    def machines_with(self, gpu: str, smallest: Machine) -> list[Machine]:
+        """Machine types of a family from ``smallest`` on that can have one GPU, the smallest first.
+
+        Raises
+        ------
+        ConfigError
+            If the GPU is not known or does not go with ``smallest``.
+        """
+        self._check_gpu(gpu, smallest)
+        most = self.table["gpus"][gpu].get("most_vcpus", math.inf)
+        return [m for m in self.machines(smallest.family) if smallest.vcpus <= m.vcpus <= most]
 
     def machine_hour(self, machine: Machine, market: str, gpu: str | None = None) -> float:
         """Dollars per hour of a machine, with one GPU if it is named.
@@ -74,16 +90,24 @@ class Prices:
         price += machine.memory_gb * _price(family["gb_hour"], market, machine.family)
         if gpu is None:
             return price
+        self._check_gpu(gpu, machine)
+        return price + _price(self.table["gpus"][gpu]["hour"], market, gpu)
+
+    def _check_gpu(self, gpu: str, machine: Machine) -> None:
+        """Refuse a GPU that is not known, or that the machine cannot have."""
         gpus = self.table["gpus"]
         if gpu not in gpus:
             raise ConfigError(
-                f"no price for the GPU {gpu!r}; the table of {self.table['date']} knows {', '.join(gpus)}"
+                f"no price for the GPU {gpu!r}; the table of {self.table['date']} knows {', '.join(gpus)}: choose one "
+                f"of them, or add it {WHERE}"
             )
-        if machine.family not in gpus[gpu]["families"]:
+        families, most = gpus[gpu]["families"], gpus[gpu].get("most_vcpus", math.inf)
+        if machine.family not in families or machine.vcpus > most:
+            up_to = f" up to {most} vCPUs" if most < math.inf else ""
             raise ConfigError(
-                f"{gpu} does not go with {machine.name}; it goes with machines of {', '.join(gpus[gpu]['families'])}"
+                f"{gpu} does not go with {machine.name}; it goes with machines of {', '.join(families)}{up_to}: "
+                "choose one of them (--gcp_gpu_machine)"
             )
-        return price + _price(gpus[gpu]["hour"], market, gpu)
 
 
 def read_prices(table: Mapping[str, Any]) -> Prices:

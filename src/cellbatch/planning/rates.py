@@ -16,6 +16,8 @@ PROCESS_NAMES = {
     "fused": "SEGMENT_BATCH",
 }
 FUSED = "fused"
+# of images of 1024² px, on which the network's rates were measured; small ones have more, because tiles have one size
+TILES_PER_MPX = 24
 
 
 @dataclass(frozen=True)
