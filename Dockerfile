@@ -1,10 +1,11 @@
 # syntax=docker/dockerfile:1
-# Three images for the tasks of the pipeline, one per target:
-#   cpu     every process but inference on a GPU (the last target, so the one without --target)
+# Four images for the tasks of the pipeline, one per target:
+#   cpu     every process but the report and inference on a GPU (the last target, so the one without --target)
 #   gpu     inference on a GPU: ONNX Runtime with CUDA from NVIDIA's wheels; the driver comes from the machine
+#   report  the report: MultiQC, which brings more than all the other packages together
 #   model   preparation of SavedModels: TensorFlow and its converter
 # No ENTRYPOINT: some executors keep it for one kind of task and drop it for another. Nextflow needs bash, procps and
-# coreutils inside. docs/google.md and docs/containers.md say how they are built and tried, with and without Docker.
+# coreutils inside. docs/google.md says how they are built and tried, with and without Docker.
 ARG BASE=debian:trixie-slim
 
 FROM ${BASE} AS build
@@ -15,8 +16,8 @@ RUN python3 -m venv /opt/cellbatch
 ENV PATH=/opt/cellbatch/bin:${PATH} PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
 # The dependencies change less often than the code, so they come first and stay in the layer cache.
-COPY requirements/base.txt requirements/
-RUN pip install --require-hashes -r requirements/base.txt
+COPY requirements/tasks.txt requirements/
+RUN pip install --require-hashes -r requirements/tasks.txt
 
 FROM build AS build-gpu
 COPY requirements/gpu.txt requirements/
@@ -24,7 +25,15 @@ COPY requirements/gpu.txt requirements/
 RUN pip uninstall --yes onnxruntime && pip install --no-deps --require-hashes -r requirements/gpu.txt
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY src src
-RUN pip install --no-deps --no-build-isolation . && pip uninstall --yes pip && rm -rf /opt/cellbatch/share/jupyter
+RUN pip install --no-deps --no-build-isolation . && pip uninstall --yes pip
+
+FROM build AS build-report
+COPY requirements/base.txt requirements/
+# the browser that draws MultiQC's static plots is not used: the report's plots are interactive
+RUN pip install --require-hashes -r requirements/base.txt && pip uninstall --yes kaleido && rm -rf /opt/cellbatch/share/jupyter
+COPY setup.py pyproject.toml README.md LICENSE ./
+COPY src src
+RUN pip install --no-deps --no-build-isolation . && pip uninstall --yes pip
 
 FROM build AS build-model
 COPY requirements/model.txt requirements/
@@ -36,8 +45,7 @@ RUN pip install --no-deps --no-build-isolation . && pip uninstall --yes pip
 FROM build AS build-cpu
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY src src
-# the browser that draws MultiQC's static plots is not used: the report's plots are interactive
-RUN pip install --no-deps --no-build-isolation . && pip uninstall --yes pip kaleido
+RUN pip install --no-deps --no-build-isolation . && pip uninstall --yes pip
 
 FROM ${BASE} AS runtime
 RUN apt-get update \
@@ -48,31 +56,6 @@ ENV PATH=/opt/cellbatch/bin:${PATH} \
     LANG=C.UTF-8 \
     PYTHONDONTWRITEBYTECODE=1 \
     ORT_DISABLE_TELEMETRY=1
-CMD ["bash"]
-
-FROM runtime AS gpu
-ARG VERSION=unknown
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="cellbatch, GPU" \
-      org.opencontainers.image.description="DeepCell segmentation at scale" \
-      org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
-COPY --from=build-gpu /opt/cellbatch /opt/cellbatch
-# NVIDIA's container runtime gives the driver's libraries to images that ask for them
-ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
-
-FROM runtime AS model
-ARG VERSION=unknown
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="cellbatch, model preparation" \
-      org.opencontainers.image.description="DeepCell segmentation at scale" \
-      org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
-COPY --from=build-model /opt/cellbatch /opt/cellbatch
-
-FROM runtime AS cpu
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="cellbatch" \
@@ -80,4 +63,21 @@ LABEL org.opencontainers.image.title="cellbatch" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+CMD ["bash"]
+
+FROM runtime AS gpu
+LABEL org.opencontainers.image.title="cellbatch, GPU"
+COPY --from=build-gpu /opt/cellbatch /opt/cellbatch
+# NVIDIA's container runtime gives the driver's libraries to images that ask for them
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+FROM runtime AS report
+LABEL org.opencontainers.image.title="cellbatch, report"
+COPY --from=build-report /opt/cellbatch /opt/cellbatch
+
+FROM runtime AS model
+LABEL org.opencontainers.image.title="cellbatch, model preparation"
+COPY --from=build-model /opt/cellbatch /opt/cellbatch
+
+FROM runtime AS cpu
 COPY --from=build-cpu /opt/cellbatch /opt/cellbatch

@@ -1,7 +1,7 @@
 #!/usr/bin/env nextflow
 // cellbatch: DeepCell segmentation, from a samplesheet to labels, tables and a report
 
-include { codeOf; entriesOf; finishRun; hideSecrets; launchRecord; modelFiles; remarksOf; samplesheetOf; sheetWithoutSecrets; shownOf; stageRows; thresholdsOf } from './subworkflows/local/launch/main'
+include { codeOf; entriesOf; finishRun; hideSecrets; launchRecord; modelFiles; refuseUnreadPlace; remarksOf; samplesheetOf; sheetWithoutSecrets; shownOf; stageRows; thresholdsOf } from './subworkflows/local/launch/main'
 include { PLAN_BATCHES       } from './modules/local/plan_batches/main'
 include { PREPARE_MODEL      } from './modules/local/prepare_model/main'
 include { PREVIEW_IMAGES     } from './modules/local/preview_images/main'
@@ -13,6 +13,7 @@ include { CHECK_RUN          } from './modules/local/check_run/main'
 workflow {
     main:
     hideSecrets(nextflow.Global.session.workflowMetadata)
+    refuseUnreadPlace(params, nextflow.Global.session.config)
     def samplesheet = samplesheetOf(params.input)
     def rows = stageRows(samplesheet)
     def model = modelFiles(projectDir, params.model)

@@ -16,8 +16,10 @@ lock() { # lock OUTPUT INPUT...
 # The larger set first: what the engine for tests allows decides the versions of the smaller one.
 lock requirements/test.txt pyproject.toml requirements/build.in --extra test --constraint requirements/constraints.in
 lock requirements/base.txt pyproject.toml requirements/build.in --constraint requirements/test.txt
+# The images of tasks hold the same without what the report alone needs.
+lock requirements/tasks.txt pyproject.toml requirements/build.in --override requirements/not_in_tasks.in --constraint requirements/base.txt
 # What the images for GPUs and for the preparation of models have besides: the same versions as everywhere else.
-lock requirements/gpu.txt requirements/gpu.in --constraint requirements/base.txt
+lock requirements/gpu.txt requirements/gpu.in --constraint requirements/test.txt
 lock requirements/model.txt requirements/model.in --constraint requirements/test.txt
 lock requirements/plots.txt requirements/plots.in --constraint requirements/test.txt
 lock requirements/java.txt requirements/java.in

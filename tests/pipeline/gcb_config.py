@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
-KEPT = re.compile(r"^(google\.|workDir|params\.(device|place|phases|gcp_)|process\.(?!'withName)(?!.*publishDir))")
+KEPT = re.compile(
+    r"^(google\.|workDir|params\.(container|device|place|phases|gcp_)|process\.(?!'withName)(?!.*publishDir)"
+    r"|process\.'withName:\w+'\.container)"
+)
 
 
 def resolve(parser: str) -> list[str]:

@@ -1,8 +1,10 @@
 """Set-up: the choice of Python, the lock files, and the list of make targets."""
 
+import ast
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -110,6 +112,45 @@ def test_base_holds_no_tensorflow_and_agrees_with_the_test_lock() -> None:
     base, test = locked("base.txt"), locked("test.txt")
     assert not [name for name in base if "tensorflow" in name or name == "keras"]
     assert {name: test.get(name) for name in base} == base
+
+
+def test_tasks_have_the_same_versions_without_what_the_report_needs() -> None:
+    base, tasks = locked("base.txt"), locked("tasks.txt")
+    assert tasks == {name: base[name] for name in tasks}
+    assert {"multiqc", "polars", "plotly", "scikit-image"} <= base.keys() - tasks.keys()
+    for name in ("gpu.txt", "model.txt"):
+        shared = locked(name).keys() & tasks.keys()
+        assert {package: locked(name)[package] for package in shared} == {package: tasks[package] for package in shared}
+
+
+def imported(script: Path) -> set[str]:
+    """Packages that a script may import or start, at the top of a file or in a function, its modules followed."""
+    pending, seen, found = [script], set(), set()
+    while pending:
+        path = pending.pop()
+        seen.add(path)
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(r'"-m", "(\w+)"', text))
+        for node in ast.walk(ast.parse(text)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            found |= {name.partition(".")[0] for name in names} - {"cellbatch"}
+            files = [PROJECT / "src" / f"{name.replace('.', '/')}.py" for name in names if name.startswith("cellbatch")]
+            pending += [file for file in files if file.is_file() and file not in seen]
+    return found - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("script", sorted((PROJECT / "bin").glob("*.py")), ids=lambda script: script.stem)
+def test_the_images_of_tasks_hold_what_their_scripts_import(script: Path) -> None:
+    packages = {"PIL": "pillow", "google": "protobuf", "skimage": "scikit-image", "yaml": "pyyaml"}
+    wanted = {packages.get(name, name) for name in imported(script)}
+    # on demand, with a message of its own where it is not there
+    wanted -= {"bioio", "bioio_base", "onnx", "pynvml", "tensorflow", "tf2onnx"}
+    is_report = script.stem == "report_run"
+    assert wanted <= locked("base.txt" if is_report else "tasks.txt").keys()
+    assert ("multiqc" in wanted) == is_report
+    assert "numpy" in wanted or script.stem == "check_run"
 
 
 def test_build_requirements_are_the_ones_that_are_locked() -> None:

@@ -115,6 +115,14 @@ def shownOf(parameters) {
     parameters.collectEntries { name, value -> [name, withoutSecrets(value)] }
 }
 
+// The newer parser of Nextflow 25.04 does not know the command line when it reads a configuration: there Google Batch would
+// get another project, and another number of GPUs, than was asked for.
+def refuseUnreadPlace(parameters, config) {
+    if (parameters.place == 'google' && config.google?.project != parameters.gcp_project) {
+        error("--gcp_project ${parameters.gcp_project} did not reach the configuration, which says ${config.google?.project}: this parser reads it before the command line; run with NXF_SYNTAX_PARSER=v1, or set params.gcp_project and the other gcp_ parameters in nextflow.config")
+    }
+}
+
 // All that the plan reads on its standard input.
 def launchRecord(projectDir, parameters, rows, model_entries) {
     groovy.json.JsonOutput.toJson([
