@@ -39,8 +39,13 @@ def draw_sizes(axes: Any, tables: list[pd.DataFrame]) -> None:
         axes[1].plot(medians.index, medians, "k^:", label="DeepCell's process")
         axes[1].legend(fontsize=7)
     for axis, label in zip(axes, ("processor, ns per px", "peak memory, MB"), strict=True):
-        axis.set(xlabel="side, px", ylabel=label, yscale="log")
+        axis.set(xlabel="px", ylabel=label)
         axis.set_xscale("log", base=2)
+        sides = sorted(tasks["side_px"].unique())
+        axis.set_xticks(sides, [f"{side}²" for side in sides])
+    axes[0].set_yscale("log")
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    axes[1].set_ylim(0)
     axes[0].legend(fontsize=7)
 
 

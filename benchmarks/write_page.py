@@ -1,11 +1,13 @@
 """Write docs/benchmarks.md from the tables of the benchmarks: ``python benchmarks/write_page.py [--pictures]``.
 
 ``benchmarks/page.md`` is its prose; ``{{name}}`` there is what `page_tables.TABLES` makes of a table of that name, with
-the command, machine, versions and date under it. A section whose tables were not measured is left out. ``--pictures``
-draws the pictures, too, which needs requirements/plots.txt.
+the command, machine, versions and date under it. A section whose tables were not measured is left out. What a reader of
+a table must know of its runs stands in ``notes.json`` beside it, by the table's name. ``--pictures`` draws the
+pictures, too, which needs requirements/plots.txt.
 """
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
@@ -28,13 +30,19 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     return {name: pd.read_csv(path, dtype={"to": str}) for name, path in paths.items() if path.exists()}
 
 
-def write_page(prose: str, tables: dict[str, pd.DataFrame]) -> str:
+def read_notes(folder: Path) -> dict[str, str]:
+    """Read the notes by the name of their table."""
+    path = folder / "notes.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def write_page(prose: str, tables: dict[str, pd.DataFrame], notes: dict[str, str]) -> str:
     """Make the page's text.
 
     Parameters
     ----------
     prose : Markdown with ``{{name}}`` lines
-    tables : by name
+    tables, notes : by name
 
     Returns
     -------
@@ -45,7 +53,7 @@ def write_page(prose: str, tables: dict[str, pd.DataFrame]) -> str:
     for section in SECTION.split(prose):
         names = PLACE.findall(section)
         if not names or any(name in tables for name in names):
-            parts.append(PLACE.sub(lambda match: _fill(match[1], tables), section))
+            parts.append(PLACE.sub(lambda match: _fill(match[1], tables, notes), section))
     return re.sub(r"\n{3,}", "\n\n", "".join(parts)).rstrip("\n") + "\n"
 
 
@@ -68,11 +76,12 @@ def _join(column: pd.Series) -> str:
     return " and ".join(map(str, column.dropna().unique()))
 
 
-def _fill(name: str, tables: dict[str, pd.DataFrame]) -> str:
-    """Table of this name, with what it was measured by under it."""
+def _fill(name: str, tables: dict[str, pd.DataFrame], notes: dict[str, str]) -> str:
+    """Table of this name, with its note and what it was measured by under it."""
     if name not in tables:
         return ""
-    return f"{TABLES[name](tables[name])}\nMeasured by {describe(tables[name])}.\n"
+    note = f"\n{notes[name]}\n" if name in notes else ""
+    return f"{TABLES[name](tables[name])}{note}\nMeasured by {describe(tables[name])}.\n"
 
 
 def main() -> int:
@@ -83,7 +92,8 @@ def main() -> int:
     parser.add_argument("--pictures", action="store_true")
     options = parser.parse_args()
     tables = read_tables(options.tables)
-    options.page.write_text(write_page(PROSE.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    text = write_page(PROSE.read_text(encoding="utf-8"), tables, read_notes(options.tables))
+    options.page.write_text(text, encoding="utf-8")
     sys.stdout.write(f"{options.page}: {len(tables)} tables\n")
     if options.pictures:
         from page_pictures import draw_pictures

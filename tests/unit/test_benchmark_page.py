@@ -38,7 +38,8 @@ def measured(rows: list[dict[str, object]]) -> pd.DataFrame:
 def test_page_is_written_from_the_tables(page):
     tables = page.read_tables(page.MEASURED)
     assert tables
-    assert page.PAGE.read_text(encoding="utf-8") == page.write_page(page.PROSE.read_text(encoding="utf-8"), tables)
+    expected = page.write_page(page.PROSE.read_text(encoding="utf-8"), tables, page.read_notes(page.MEASURED))
+    assert page.PAGE.read_text(encoding="utf-8") == expected
 
 
 def test_pictures_are_drawn_from_the_tables(page, pictures):
@@ -51,8 +52,10 @@ def test_pictures_are_drawn_from_the_tables(page, pictures):
 
 
 def test_prose_has_no_measured_figure(page):
-    prose = page.PROSE.read_text(encoding="utf-8")
-    assert not re.findall(rf"\d[\d.,]*\s?{UNIT}\b", prose)
+    notes = page.read_notes(page.MEASURED)
+    assert set(notes) <= set(page.TABLES)
+    for prose in (page.PROSE.read_text(encoding="utf-8"), *notes.values()):
+        assert not re.findall(rf"\d[\d.,]*\s?{UNIT}\b", prose)
 
 
 def test_every_place_is_a_table_and_every_measured_table_has_a_place(page):
@@ -65,7 +68,9 @@ def test_sections_without_a_measurement_are_left_out(page):
     prose = "# Top\n\nText.\n\n## One\n\n{{start_up}}\n\n## Two\n\n{{peers}}\n\n### Three\n\nProse.\n"
     moments = dict.fromkeys(("plan_done_s", "task_starts_s", "network_loaded_s", "first_tile_s", "end_s"), 1.0)
     table = measured([{"way": "pipeline, split", **moments}])
-    text = page.write_page(prose, {"start_up": table})
+    text = page.write_page(prose, {"start_up": table}, {"start_up": "A note.", "peers": "Not here."})
+    assert "A note." in text
+    assert "Not here." not in text
     assert [line for line in text.splitlines() if line.startswith("#")] == ["# Top", "## One", "### Three"]
     assert "{{" not in text
     assert "python benchmarks/start_up.py --outdir OUTDIR" in text
