@@ -2,9 +2,8 @@
 
     python benchmarks/quality_faults.py --data ../shared/data --outdir results/quality_faults
 
-The images are no part of the project: lower right quarters of three large ones, whose upper left parts served to set
-the limits, a stained section that scikit-image ships, and cultured nuclei of the 2018 Data Science Bowl; the latter two
-were not looked at for the limits.
+The images are no part of the project: the middle of three large ones, a stained section that scikit-image ships,
+and cultured nuclei of the 2018 Data Science Bowl; the latter two were not looked at for the limits.
 """
 
 import argparse
