@@ -39,10 +39,12 @@ for python in "$@"; do
     $pip install --require-hashes -r "$project/requirements/base.txt"
     $pip install --no-deps "$place"/wheel/*.whl
     size="$(du -h --apparent-size "$place"/wheel/*.whl | cut -f1)B"
-    cd "$place"
-    bin/cellbatch segment "$folder/tissue_01.ome.tif" --nuclear-channel 0 --membrane-channel 1 --image-mpp 0.5 \
-        --outdir results 2> segment.log || { cat segment.log >&2; exit 1; }
-    bin/python "$folder/describe.py" "$size" results/labels/*.ome.tif | tee -a "$folder/lines"
+    (
+        cd "$place"
+        bin/cellbatch segment "$folder/tissue_01.ome.tif" --nuclear-channel 0 --membrane-channel 1 --image-mpp 0.5 \
+            --outdir results 2> segment.log || { cat segment.log >&2; exit 1; }
+        bin/python "$folder/describe.py" "$size" results/labels/*.ome.tif
+    ) | tee -a "$folder/lines"
     rm -rf "$place"
 done
 [[ "$(sed 's/.*; //' "$folder/lines" | sort -u | wc -l)" == 1 ]] || { echo "the labels differ" >&2; exit 1; }
