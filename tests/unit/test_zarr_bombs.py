@@ -177,3 +177,14 @@ def test_chunks_and_shards_without_pixels(tmp_path: Path, shards: tuple[int, int
     document.write_text(json.dumps(header))
     with pytest.raises(InputError, match=r"claims chunks of \(512, 0\) px"):
         open_image(tmp_path / "a.zarr")
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_channels_without_number_are_refused_before_they_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    group = zarr.create_group(path, zarr_format=2)
+    group.create_array("0", shape=(1 << 40, 8, 8), chunks=(1, 8, 8), dtype="uint16")
+    axes = [{"name": axis} for axis in "cyx"]
+    group.attrs.update({"multiscales": [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]})
+    with pytest.raises(InputError, match="an axis 'c' of length 1099511627776"):
+        open_image(path)

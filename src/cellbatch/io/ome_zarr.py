@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import zarr
 
 VERSIONS = ("0.4", "0.5")
-COARSE_MARGIN_PX = 2
+COARSE_MARGIN_PX, MOST_CHANNELS = 2, 1 << 16  # the names of more would fill the memory
 ROOT_FILES = ("zarr.json", ".zgroup", ".zattrs")
 
 
@@ -285,7 +285,7 @@ def _check_axes(name: str, axes: str, shape: tuple[int, ...], options: ReadOptio
         raise InputError(f"{name}: array of shape {shape} for axes {axes}; convert it again")
     stack = choose_stack(name, dict(zip(axes, shape, strict=True)), options)
     for axis, size in zip(axes, shape, strict=True):
-        if size > 1 and axis not in "cyx" + stack.axis:
+        if size > (MOST_CHANNELS if axis == "c" else 1) and axis not in "yx" + stack.axis:
             raise InputError(f"{name}: has an axis {axis!r} of length {size}, expected c, y and x; write a 2-D image")
     return stack
 
