@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from cellbatch.errors import ConfigError, EngineError, InputError
@@ -88,6 +89,18 @@ def test_a_visible_gpu_that_does_not_start_may_be_tried_again(monkeypatch):
     assert caught.value.exit_code == 75
     with pytest.raises(InputError, match="cannot load this network"):
         load_engine("onnxruntime", str(DEMO / "manifest.json"), EngineOptions("gpu"))
+
+
+@pytest.mark.parametrize("is_gpu", [True, False])
+def test_libraries_of_cuda_are_loaded_before_a_session_with_a_gpu(monkeypatch, is_gpu):
+    loaded = []
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: loaded.append("cuda"), raising=False)
+    monkeypatch.setattr(onnxruntime_engine, "_choose_gpu", lambda *_: is_gpu)
+    try:
+        load_engine("onnxruntime", str(DEMO / "model.onnx"), EngineOptions())
+    except EngineError:
+        assert is_gpu
+    assert loaded == ["cuda"] * is_gpu
 
 
 def test_a_gpu_without_its_runtime_is_told(monkeypatch, caplog):

@@ -48,6 +48,9 @@ class OnnxruntimeEngine:
         import onnxruntime
 
         is_gpu = _choose_gpu(onnxruntime, options)
+        if is_gpu and hasattr(onnxruntime, "preload_dlls"):
+            # CUDA and cuDNN from NVIDIA's wheels, as in the GPU image, lie where the loader does not look
+            onnxruntime.preload_dlls()
         self._runtime = onnxruntime
         network = _to_half(weights) if options.precision == "fp16" else weights
         self._session = self._start(weights, network, options, is_gpu)
