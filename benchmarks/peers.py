@@ -33,12 +33,12 @@ from tests.reference.watershed import deep_watershed as building_blocks
 COLUMNS = ("task", "side_px", "way", "is_ours", "same", "wall_ns_px", "cpu_ns_px")
 CHANNELS, CHUNK_PX = 2, 512
 # runs one expression per line of its input, and tells the seconds of wall and processor
-PEER = f"""
+PEER = """
 import importlib.metadata, json, os, sys, time
 import numpy as np
-folder, distribution, statement, expression = sys.argv[1:]
-arrays = {{name: np.load(f"{{folder}}/{{name}}.npy") for name in ("labels", "holed", "interior", "channels")}}
-names = {{**arrays, "np": np, "chunks": ({CHUNK_PX}, {CHUNK_PX})}}
+folder, chunk_px, distribution, statement, expression = sys.argv[1:]
+arrays = {name: np.load(f"{folder}/{name}.npy") for name in ("labels", "holed", "interior", "channels")}
+names = {**arrays, "np": np, "chunks": (int(chunk_px), int(chunk_px))}
 exec(statement, names)
 code = compile(expression, distribution, "eval")
 print(json.dumps(distribution + " " + importlib.metadata.version(distribution)), flush=True)
@@ -98,7 +98,8 @@ class Child:
 
     def __init__(self, python: str, folder: str, peer: Peer) -> None:
         self.peer = peer
-        command = [python, "-W", "ignore", "-c", PEER, folder, peer.distribution, peer.statement, peer.expression]
+        task = [folder, str(CHUNK_PX), peer.distribution, peer.statement, peer.expression]
+        command = [python, "-W", "ignore", "-c", PEER, *task]
         alone = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")}
         # the peer's own packages, not those of this process
         alone.pop("PYTHONPATH", None)

@@ -1,6 +1,6 @@
 """Write docs/benchmarks.md from the tables of the benchmarks: ``python benchmarks/write_page.py [--pictures]``.
 
-``benchmarks/page.md`` is its prose; ``{{name}}`` there is what `page_tables.TABLES` makes of a table of that name, with
+``benchmarks/page.md`` is its prose; ``<!-- name -->`` there is what `page_tables.TABLES` makes of a table of that name, with
 the command, machine, versions and date under it. A section whose tables were not measured is left out. What a reader of
 a table must know of its runs stands in ``notes.json`` beside it, by the table's name. ``--pictures`` draws the
 pictures, too, which needs requirements/plots.txt.
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "benchmarks" / "results"
 PROSE = ROOT / "benchmarks" / "page.md"
 PAGE = ROOT / "docs" / "benchmarks.md"
-PLACE = re.compile(r"^\{\{(\w+)\}\}\n", re.MULTILINE)
+PLACE = re.compile(r"^<!-- (\w+) -->\n", re.MULTILINE)
 SECTION = re.compile(r"^(?=#)", re.MULTILINE)
 VERSIONS = {"python": "Python", "numpy": "NumPy", "onnxruntime": "ONNX Runtime", "nextflow": "Nextflow"}
 
@@ -41,7 +41,7 @@ def write_page(prose: str, tables: dict[str, pd.DataFrame], notes: dict[str, str
 
     Parameters
     ----------
-    prose : Markdown with ``{{name}}`` lines
+    prose : Markdown with ``<!-- name -->`` lines
     tables, notes : by name
 
     Returns

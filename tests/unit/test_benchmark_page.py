@@ -65,14 +65,14 @@ def test_every_place_is_a_table_and_every_measured_table_has_a_place(page):
 
 
 def test_sections_without_a_measurement_are_left_out(page):
-    prose = "# Top\n\nText.\n\n## One\n\n{{start_up}}\n\n## Two\n\n{{peers}}\n\n### Three\n\nProse.\n"
+    prose = "# Top\n\nText.\n\n## One\n\n<!-- start_up -->\n\n## Two\n\n<!-- peers -->\n\n### Three\n\nProse.\n"
     moments = dict.fromkeys(("plan_done_s", "task_starts_s", "network_loaded_s", "first_tile_s", "end_s"), 1.0)
     table = measured([{"way": "pipeline, split", **moments}])
     text = page.write_page(prose, {"start_up": table}, {"start_up": "A note.", "peers": "Not here."})
     assert "A note." in text
     assert "Not here." not in text
     assert [line for line in text.splitlines() if line.startswith("#")] == ["# Top", "## One", "### Three"]
-    assert "{{" not in text
+    assert "<!--" not in text
     assert "python benchmarks/start_up.py --outdir OUTDIR" in text
     for word in (
         "A processor, 2 threads, 8 GB",
