@@ -1,9 +1,9 @@
 """Write docs/benchmarks.md from the tables of the benchmarks: ``python benchmarks/write_page.py [--pictures]``.
 
 ``benchmarks/page.md`` is its prose; ``<!-- name -->`` there is what `page_tables.TABLES` makes of a table of that name,
-with the command, machine, versions and date under it. A section whose tables were not measured is left out. What a reader of
-a table must know of its runs stands in ``notes.json`` beside it, by the table's name. ``--pictures`` draws the
-pictures, too, which needs requirements/plots.txt.
+with the command, machine, versions and date under it. A section whose tables were not measured is left out. What a
+reader of a table must know of its runs stands in ``notes.json`` beside it, by the table's name. ``--pictures`` draws
+the pictures, too, which needs requirements/plots.txt.
 """
 
 import argparse
