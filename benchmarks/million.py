@@ -84,7 +84,7 @@ def run(outdir: Path) -> dict[str, float]:
     with (outdir / "results/pipeline_info/execution_trace.txt").open(encoding="utf-8") as table:
         rows = list(csv.DictReader(table, delimiter="\t"))
     plan = next(row for row in rows if row["process"] == "PLAN_BATCHES")
-    first = min((int(row["submit"]) for row in rows if row["process"] == "PREPROCESS_IMAGES"), default=0)
+    first = min((int(row["submit"]) for row in rows if row["process"].endswith("PREPROCESS_IMAGES")), default=0)
     return {
         "wall": time.perf_counter() - start,
         "cpu": after.children_user + after.children_system - before.children_user - before.children_system,
