@@ -29,11 +29,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SIDE, STEP, RADIUS = 4096, 80, 24
 HEADS = ("inner_distance", "interior")
 TOOLBOX = """
-import sys, numpy as np
+import json, sys, numpy as np
 from deepcell_toolbox.deep_watershed import deep_watershed
 with np.load(sys.argv[1]) as maps:
     heads = [maps[name][None, ..., None] for name in ("inner_distance", "interior")]
-    np.save(sys.argv[2], deep_watershed(heads, **eval(sys.argv[3]))[0, ..., 0])
+    np.save(sys.argv[2], deep_watershed(heads, **json.loads(sys.argv[3]))[0, ..., 0])
 """
 
 
@@ -110,7 +110,7 @@ def main() -> None:
     if options.toolbox:
         np.savez(folder / "maps.npz", **maps)
         files = [str(folder / name) for name in ("maps.npz", "toolbox.npy")]
-        subprocess.run([str(options.toolbox), "-c", TOOLBOX, *files, repr(watershed)], check=True)
+        subprocess.run([str(options.toolbox), "-c", TOOLBOX, *files, json.dumps(watershed)], check=True)
         found["deepcell-toolbox"] = np.load(files[1])
     differing = {name: int((labels != published).sum()) for name, labels in found.items()}
     print(f"{published.max()} cells; px that differ: {differing}")
