@@ -10,7 +10,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
-import zarr
 from numpy.typing import NDArray
 
 from cellbatch.io.atomic import atomic_path
@@ -119,7 +118,7 @@ def _frame(file: Group, name: str, columns: Sequence[str]) -> Group:
     _mark(group, "dataframe", "0.2.0")
     group.attrs["_index"] = "_index"
     order = [_item_name(column) for column in columns]
-    if isinstance(file, zarr.Group):
+    if not isinstance(file, h5py.Group):
         group.attrs["column-order"] = order
     else:
         group.attrs.create("column-order", order, (len(columns),), h5py.string_dtype())
@@ -129,7 +128,7 @@ def _frame(file: Group, name: str, columns: Sequence[str]) -> Group:
 def _array(group: Group, name: str, shape: tuple[int, ...], kind: Any) -> Any:
     """Start an array of numbers, compressed."""
     chunks = (max(1, min(CHUNK_ROWS, shape[0])), *(max(1, size) for size in shape[1:])) if shape else ()
-    if isinstance(group, zarr.Group):
+    if not isinstance(group, h5py.Group):
         array = group.create_array(name, shape=shape, dtype=kind, chunks=chunks)
     else:
         array = group.create_dataset(
@@ -141,7 +140,7 @@ def _array(group: Group, name: str, shape: tuple[int, ...], kind: Any) -> Any:
 
 def _strings(group: Group, name: str, rows: int) -> Any:
     """Start an array of texts."""
-    if isinstance(group, zarr.Group):
+    if not isinstance(group, h5py.Group):
         array = group.create_array(name, shape=(rows,), dtype="string", chunks=(max(1, min(CHUNK_ROWS, rows)),))
     else:
         array = group.create_dataset(name, (rows,), h5py.string_dtype())
@@ -170,7 +169,7 @@ def _write_value(group: Group, name: str, value: Any) -> None:
             _write_value(group[name], str(key), inner)
         return
     kind, dtype = ("string", "string") if isinstance(value, str) else ("numeric-scalar", "float64")
-    if isinstance(group, zarr.Group):
+    if not isinstance(group, h5py.Group):
         item = group.create_array(name, shape=(), dtype=dtype)
         item[...] = np.array(value, object if kind == "string" else dtype)
     else:

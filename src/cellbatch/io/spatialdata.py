@@ -6,11 +6,10 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import zarr
 from numpy.typing import NDArray
 
 from cellbatch.io.anndata import AnnDataLayout, write_elements
@@ -18,6 +17,9 @@ from cellbatch.io.atomic import atomic_path
 from cellbatch.io.label_zarr import ZarrImage, write_image_levels
 from cellbatch.io.zarr_shards import group_document, write_document
 from cellbatch.spec import Window
+
+if TYPE_CHECKING:
+    import zarr
 
 # versions of SpatialData's own formats, as its release 0.7 writes them
 STORE_VERSION, RASTER_VERSION, SHAPES_VERSION, TABLE_VERSION = "0.2", "0.3", "0.3", "0.2"
@@ -62,6 +64,8 @@ def write_spatialdata(
     ----------
     SpatialData's storage format, https://spatialdata.scverse.org/en/stable/design_doc.html, and OME-NGFF 0.5.
     """
+    import zarr  # slow to import, and few runs want these stores
+
     # a table without rows cannot annotate anything
     region = elements.labels[0] if rows else ""
     keys = {"region": region, "region_key": "region", "instance_key": INSTANCE} if rows else {}

@@ -31,11 +31,21 @@ def pool_mean(image: NDArray[np.number], factor: int) -> NDArray[np.float32]:
     if factor == 1:
         return pooled
     for axis in (0, 1):
-        starts = np.arange(0, pooled.shape[axis], factor)
-        counts = np.diff(np.append(starts, pooled.shape[axis])).astype(np.float32)
-        shape = [1, 1, 1]
-        shape[axis] = len(counts)
-        pooled = np.add.reduceat(pooled, starts, axis=axis) / counts.reshape(shape)
+        size = pooled.shape[axis]
+        count = -(-size // factor)
+        shape = list(pooled.shape)
+        shape[axis] = count
+        sums = np.zeros(shape, np.float32)
+        for first in range(min(factor, size)):
+            # one of each square's rows (columns) at a time: the squares at the border lack the last ones
+            place = [slice(None)] * pooled.ndim
+            place[axis] = slice(first, None, factor)
+            part = pooled[tuple(place)]
+            place[axis] = slice(part.shape[axis])
+            sums[tuple(place)] += part
+        shape = [1] * pooled.ndim
+        shape[axis] = count
+        pooled = sums / np.minimum(factor, size - factor * np.arange(count)).astype(np.float32).reshape(shape)
     return pooled
 
 
