@@ -25,6 +25,7 @@ COPY requirements/gpu.txt requirements/
 RUN pip uninstall --yes onnxruntime && pip install --no-deps --require-hashes -r requirements/gpu.txt
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY src src
+COPY assets/models assets/models
 RUN pip install --no-deps --no-build-isolation . && pip uninstall --yes pip
 
 FROM build AS build-report
@@ -33,6 +34,7 @@ COPY requirements/base.txt requirements/
 RUN pip install --require-hashes -r requirements/base.txt && pip uninstall --yes kaleido && rm -rf /opt/cellbatch/share/jupyter
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY src src
+COPY assets/models assets/models
 RUN pip install --no-deps --no-build-isolation . && pip uninstall --yes pip
 
 FROM build AS build-model
@@ -40,11 +42,13 @@ COPY requirements/model.txt requirements/
 RUN pip install --require-hashes -r requirements/model.txt
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY src src
+COPY assets/models assets/models
 RUN pip install --no-deps --no-build-isolation . && pip uninstall --yes pip
 
 FROM build AS build-cpu
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY src src
+COPY assets/models assets/models
 RUN pip install --no-deps --no-build-isolation . && pip uninstall --yes pip
 
 FROM ${BASE} AS runtime

@@ -59,7 +59,7 @@ class BuildKernels(build_ext):
 
 
 class BuildWithModels(build_py):
-    """Takes the models that ship with the project along; container images are built without, Nextflow stages them."""
+    """Takes the models that ship with the project along, for ``cellbatch segment``; Nextflow stages its own."""
 
     def run(self) -> None:
         """Copy them to where an installed package looks for them, see ``cellbatch/phases/model_shelves.py``."""

@@ -187,7 +187,7 @@ PIXEL_FAULTS: dict[str, tuple[Callable[[Scene], Scene], tuple[str, ...], bool]] 
     "pixel size x 4": (lambda scene: scale(scene, 4), SIZES, True),
 }
 LABEL_FAULTS: dict[str, tuple[Callable[[Scene], Scene], tuple[str, ...], bool]] = {
-    "a seam across the image": (lambda scene: with_cells(scene, cut_at), ("seam_score",), True),
+    "a seam across the image": (lambda scene: with_cells(scene, cut_at), ("seam_score", "cut_cells"), True),
     "half of the cells merged by nines": (lambda scene: with_cells(scene, merge), ("large_share",), True),
     "half of the cells in quarters": (lambda scene: with_cells(scene, split), ("small_share",), True),
     "two of five cells missing": (lambda scene: with_cells(scene, without_cells), ("orphan_share",), True),

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +100,17 @@ def test_commands_of_the_package_are_understood() -> None:
             options = make_parser().parse_args(words[1:])
             assert options.command == words[1], f"{page}: {line}"
     assert seen > 3
+
+
+def test_shell_blocks_are_shell() -> None:
+    blocks = [(page.name, body) for page in PAGES for kind, body in FENCE.findall(page.read_text()) if kind == "bash"]
+    wrong = [
+        f"{name}: {done.stderr}"
+        for name, body in blocks
+        if (done := subprocess.run(["bash", "-n"], input=body, capture_output=True, text=True, check=False)).returncode
+    ]
+    assert len(blocks) > 10
+    assert not wrong
 
 
 def test_messages_that_are_explained_are_said() -> None:

@@ -1,6 +1,8 @@
 """The phases one after the other, as the scripts call them, without Nextflow."""
 
 import json
+import resource
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -376,3 +378,16 @@ def test_processes_give_results_in_order():
     names = [chr(ord("c") + i) for i in range(20)]
     found = list(map_samples(_fail_on_b, _samples("".join(names)), processes=2))
     assert [(sample.sample, result) for sample, result in found] == [(name, name) for name in names]
+
+
+def _burn(sample: SampleSpec) -> None:
+    end = time.process_time() + 0.05
+    while time.process_time() < end:
+        pass
+
+
+def test_processor_time_of_workers_is_that_of_the_task():
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert len(list(map_samples(_burn, _samples("abcdefghijklmnopqrst"), processes=2))) == 20
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime - before.ru_utime > 20 * 0.05

@@ -318,6 +318,31 @@ def test_seams_by_blocks_are_found_where_they_are(core_px):
     assert counter.worst(21) == Seam(1, 806, 256)
 
 
+@pytest.mark.parametrize("core_px", [512, 2048])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_few_cells_that_a_line_cuts_are_counted(core_px, axis):
+    labels = np.zeros((1200, 1100), np.uint32)
+    disk = np.hypot(*(np.mgrid[-12:13, -12:13])) <= 12
+    for number, x in enumerate((100, 160, 300, 480), 1):
+        labels[588:613, x : x + 25][disk] = number
+    # farther along the line, a neighbour that touches along a stair; and one far from the line
+    labels[588:613, 600:625][disk] = 5
+    labels[600:613, 600:612] = 6
+    labels[601:613, 612:625] = 6
+    labels[900:925, 200:225][disk] = 7
+    whole = labels.copy()
+    labels[602:][labels[602:] > 0] += 100
+    turned = labels if axis == 0 else np.ascontiguousarray(labels.T)
+    counter = SeamCounter(turned.shape)
+    for core in BlockGrid(turned.shape, core_px).cores():
+        counter.add(core, turned[core.slices])
+    assert counter.most_cut(25) == 4
+    assert counter.most_cut(80) == 0
+    untouched = SeamCounter(whole.shape)
+    untouched.add(Window(0, 1200, 0, 1100), whole)
+    assert (untouched.most_cut(25), untouched.most_cut(30)) == (1, 0)
+
+
 def test_too_short_lines_say_nothing_of_seams():
     counter = SeamCounter((40, 40))
     counter.add(Window(0, 40, 0, 40), np.arange(1600, dtype=np.uint32).reshape(40, 40))

@@ -43,6 +43,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compartment", choices=COMPARTMENT_CHOICES, default=COMPARTMENT_CHOICES[0])
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: one per processor core")
     _option(parser, "deepcell_python", default="", help="Python of an environment with DeepCell, for its engine")
     _option(parser, "tile_batch", "--batch-size", type=int, help="tiles per call of the network")
     for name in (*PREPROCESSING, *WATERSHED):
@@ -117,7 +118,7 @@ def read_request(options: argparse.Namespace) -> SegmentRequest:
             options.engine,
             options.device,
             options.tile_batch,
-            os.cpu_count() or 1,
+            max(1, options.threads),
             deepcell_python=options.deepcell_python,
         ),
         model_cache=options.model_cache,

@@ -239,8 +239,9 @@ def _death(first: SampleSpec, last: SampleSpec) -> EngineError:
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:
-    # a forked child of a process with threads may hang: start clean ones
-    context = multiprocessing.get_context("forkserver")
+    # a forked child of a process with threads may hang; children of a fork server would be nobody's when it ends, and
+    # their processor time would be missing in Nextflow's trace
+    context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_task)
 
 

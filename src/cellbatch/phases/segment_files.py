@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import os
 import re
 import shutil
 import tempfile
@@ -51,7 +50,7 @@ class SegmentRequest:
     model : name or path of a model, in any form that the pipeline takes
     parameters : of the pipeline, by name; None and absent ones take their defaults
     table : what is written of the cells
-    how : runtime of the network
+    how : runtime of the network; its threads are also those of the other phases
     model_cache : keeps models that had to be prepared
     zarr : write the channels with their labels as OME-Zarr, too
     """
@@ -184,7 +183,6 @@ def _without_the_sheet(request: SegmentRequest, error: SheetError) -> str:
 
 def _run(batch: Batch, request: SegmentRequest, model: Path, folder: Path) -> pd.DataFrame:
     """All phases of one batch."""
-    processes = os.cpu_count() or 1
     measured = MeasuredFiles(
         folder / "images",
         folder / "labels",
@@ -203,7 +201,7 @@ def _run(batch: Batch, request: SegmentRequest, model: Path, folder: Path) -> pd
         _chosen(request, WATERSHED),
         request.how,
     )
-    segment_batch(batch, files, options, processes=processes)
+    segment_batch(batch, files, options, processes=request.how.threads)
     return read_table(summary)
 
 

@@ -1,7 +1,9 @@
 """How long work takes: measured, published or assumed, each constant with its source.
 
-Measured: the ``timings.csv`` of a plain run over 16 drawn images of 1024² px (``training/draw_tissue.py --count 16
---size 1024 --seed 3``) on two hyperthreads of a shared Intel Xeon, 22 November 2026.
+Measured: the ``timings.csv`` of plain runs over 16 drawn images of 1024² px (``training/draw_tissue.py --count 16
+--size 1024 --seed 3``) on two hyperthreads of an idle Intel Xeon, medians of three, 22 November 2026. A larger image
+takes more of the post-processing (0.35 s at 16384²), which then works by blocks, and less of the measurement (0.28 s),
+whose pictures have one size.
 Published: the DeepCell Kiosk paper (Bannon et al., Nature Methods 18, 2021) and its supplement; Nextflow's issue 6846.
 """
 
@@ -38,11 +40,11 @@ class Rates:
         tables with shapes)
     """
 
-    core_s_per_mpx: tuple[float, float, float, float] = (0.20, 0.33, 0.35, 0.65)
-    network_core_s_per_mpx: float = 2.0
+    core_s_per_mpx: tuple[float, float, float, float] = (0.09, 0.18, 0.14, 0.62)
+    network_core_s_per_mpx: float = 0.69
     gpu_mpx_per_s: float = 7.5
-    task_s: float = 4.0
-    model_load_s: float = 0.2
+    task_s: float = 2.0
+    model_load_s: float = 0.1
     pixels_bytes_per_px: float = 1.6
     heads_bytes_per_px: float = 16.0
     results_bytes_per_px: float = 2.5

@@ -7,7 +7,7 @@ from cellbatch.spec import SAMPLES_WORTH_A_PROCESS
 
 # a batch of fewer px is done before worker processes have started
 WORTH_A_PROCESS_PX = 1 << 26
-# labels and measurements take about five times as long as the preprocessing (rates of the plan)
+# labels and measurements take several times as long as the preprocessing (rates of the plan)
 FINISHED_PER_PREPARED = 5
 # images with the network at once: one is inside while the other cuts and blends its tiles
 INFERRED_AT_ONCE = 2

@@ -31,6 +31,7 @@ FIGURES = (
     "bare_share",
     "median_nc_ratio",
     "seam_score",
+    "cut_cells",
     "nuclear_blank",
     "membrane_blank",
     "nuclear_saturated",
@@ -104,8 +105,12 @@ class FigureGatherer:
     @property
     def seam(self) -> Seam | None:
         """The most suspicious line."""
-        area = self.cells.area
-        return self._seams.worst(_diameter(float(np.median(area)))) if len(area) else None
+        return self._seams.worst(self._diameter_px) if len(self.cells.area) else None
+
+    @property
+    def _diameter_px(self) -> float:
+        """Of a usual cell."""
+        return _diameter(float(np.median(self.cells.area)))
 
     @property
     def cells(self) -> LabelTally:
@@ -141,6 +146,8 @@ class FigureGatherer:
         figures |= asdict(self._probe.finish()) | self._sizes() | self._nuclei()
         seam = self.seam
         figures["seam_score"] = seam.score if seam else float("nan")
+        if len(self.cells.area):
+            figures["cut_cells"] = float(self._seams.most_cut(self._diameter_px))
         for name, extremes in zip(INPUTS, self._extremes, strict=True):
             if self._has[name]:
                 figures[f"{name}_blank"] = float(extremes.is_blank)

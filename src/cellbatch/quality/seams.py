@@ -12,6 +12,9 @@ from cellbatch.spec import Window
 # A seam may run along a part of the image only, so that lines are judged by stretches of this length.
 STRETCH_PX = 512
 MIN_CELLS_ALONG = 8
+# where few cells lie along a line, those that it cuts are counted: neighbours with a straight border of this length
+MIN_CUT_PX = 8
+MIN_CUT_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class SeamCounter:
             np.zeros((2, height, -(-width // STRETCH_PX)), np.int32),
             np.zeros((2, width, -(-height // STRETCH_PX)), np.int32),
         )
+        # of borders between two labels that run straight along a line: line, stretch, length
+        self._straight: tuple[list[NDArray[np.int32]], ...] = ([], [])
         self._above = np.zeros(width, np.uint32)
         self._left: NDArray[np.integer] = np.zeros(0, np.uint32)
 
@@ -73,10 +78,32 @@ class SeamCounter:
             return
         starts = np.arange(0, near.shape[1 - axis], STRETCH_PX)
         stretches = slice(along // STRETCH_PX, along // STRETCH_PX + len(starts))
-        for place, hits in enumerate((near != far, (near | far) != 0)):
+        differs = near != far
+        self._straight[axis].append(_straight_borders(axis, pair, differs, first, along))
+        for place, hits in enumerate((differs, (near | far) != 0)):
             counted = np.add.reduceat(hits, starts, axis=1 - axis, dtype=np.int32)
             lines = counted if axis == 0 else counted.T
             self._counts[axis][place, first : first + len(lines), stretches] += lines
+
+    def most_cut(self, diameter_px: float) -> int:
+        """Count the cells that one straight line cuts, where it cuts the most.
+
+        Parameters
+        ----------
+        diameter_px : of a usual cell; a border counts that is straight over half of it, and over 8 px
+
+        Returns
+        -------
+        int
+            Of the stretch with most of them.
+        """
+        most = 0
+        for found in self._straight:
+            lines, stretches, lengths = np.concatenate(found, axis=1) if found else np.zeros((3, 0), np.int32)
+            kept = lengths >= max(MIN_CUT_PX, MIN_CUT_SHARE * diameter_px)
+            places = lines[kept].astype(np.int64) * (1 + int(stretches.max(initial=0))) + stretches[kept]
+            most = max(most, int(np.unique(places, return_counts=True)[1].max(initial=0)))
+        return most
 
     def worst(self, diameter_px: float) -> Seam | None:
         """Find the stretch along which the largest share of labelled pixels ends.
@@ -106,3 +133,29 @@ class SeamCounter:
             if best is None or share.max() > best.score:
                 best = Seam(float(share.max()), float(y), float(x))
         return best
+
+
+def _straight_borders(
+    axis: int,
+    pair: tuple[NDArray[np.integer], NDArray[np.integer]],
+    differs: NDArray[np.bool_],
+    first: int,
+    along: int,
+) -> NDArray[np.int32]:
+    """Find borders between two labels that run along one line for at least ``MIN_CUT_PX``.
+
+    Returns
+    -------
+    (3, n) int32
+        Line, stretch and length in px of each.
+    """
+    near, far = pair if axis == 0 else (pair[0].T, pair[1].T)
+    touching = differs if axis == 0 else differs.T
+    lines, places = np.nonzero(touching & (near != 0) & (far != 0))
+    one, other = near[lines, places], far[lines, places]
+    goes_on = (np.diff(lines) == 0) & (np.diff(places) == 1) & (one[1:] == one[:-1]) & (other[1:] == other[:-1])
+    starts = np.flatnonzero(np.append(True, ~goes_on)[: len(lines)])
+    lengths = np.diff(np.append(starts, len(lines)))
+    kept = lengths >= MIN_CUT_PX
+    stretches = (along + places[starts[kept]]) // STRETCH_PX
+    return np.stack([first + lines[starts[kept]], stretches, lengths[kept]]).astype(np.int32)

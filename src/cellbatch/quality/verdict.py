@@ -38,6 +38,7 @@ _REASONS = {
     "orphan_share": "{percent} of the nuclei lie outside cells",
     "bare_share": "{percent} of the cells are hardly larger than their nucleus",
     "seam_score": "cells end along a straight line ({percent} of it): a seam",
+    "cut_cells": "a straight line cuts {value:.0f} cells in two: a seam",
     "uncertified_blocks": "{value:,.0f} blocks are not certified: cells at their borders may differ",
     "missing_chunks": "{value:,.0f} chunks of the image are missing: read as zeros",
 }

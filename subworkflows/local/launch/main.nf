@@ -182,7 +182,7 @@ def modelFiles(projectDir, model) {
     def shipped = file("${projectDir}/assets/models/${model}", glob: false)
     def path = shipped.exists() ? shipped : fileAt(model)
     if (!path?.exists()) {
-        error("--model: no model ${withoutSecrets(model)}; give a name (demo, mesmer, nuclear, cytoplasm), a model folder, an .onnx file, a SavedModel folder, a .tar.gz with one, or a Keras file")
+        error("--model: no model ${withoutSecrets(model)}; give a name (demo, demo_nuclear, mesmer, nuclear, cytoplasm), a model folder, an .onnx file, a SavedModel folder, a .tar.gz with one, or a Keras file")
     }
     def stem = path.name.replaceFirst(/(?i)\.(onnx|keras|h5|hdf5|tgz|tar\.gz)$/, '')
     def beside = path.resolve('manifest.json').exists()
