@@ -14,6 +14,10 @@ COMPARTMENTS = ("whole_cell", "nuclear")
 SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 # shorter batches do not repay the start of worker processes
 SAMPLES_WORTH_A_PROCESS = 16
+# larger images, or what the network sees of them, are worked on by rows or blocks
+IN_MEMORY_PX = 1 << 22
+# a task is repeated until its last attempt: maxRetries in conf/, and the first
+LAST_ATTEMPT = 4
 COMPARTMENT_CHOICES = ("both", "whole-cell", "nuclear")
 # results in files per sample, or in files per batch
 LAYOUTS = ("sample", "batch")

@@ -72,6 +72,10 @@ def test_the_command_line_of_deepcell_applications(results, tissue, tmp_path, ca
     expected = read_labels(results / "labels/tissue_01.whole_cell.ome.tif")
     np.testing.assert_array_equal(read_labels(tmp_path / "out/mask.tif"), expected)
     assert f"nuclear: {expected.max()} cells, " in capsys.readouterr().out
+    # nuclei into the same folder: the labels of the cells lie there from before
+    assert run_segment(*arguments[:-1], "nuclear", "--threads", 1) == 0
+    nuclei = read_labels(results / "labels/tissue_01.nuclear.ome.tif")
+    np.testing.assert_array_equal(read_labels(tmp_path / "out/mask.tif"), nuclei)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from cellbatch.errors import EngineError, InputError
 from cellbatch.io.handoffs import HandoffReader, HandoffWriter
 from cellbatch.phases.check_run import check_run
 from cellbatch.phases.check_samplesheet import check_samplesheet
+from cellbatch.phases.crashes import attempt
 from cellbatch.phases.failures import Failure, Failures, leave_out, read_failures
 from cellbatch.phases.rerun_samplesheet import find_undelivered, rerun_rows, write_rerun
 from cellbatch.phases.samples import map_here, map_samples
@@ -255,3 +256,13 @@ def test_workers_do_not_outlive_a_task_that_is_killed(tmp_path: Path, project: P
         assert worker.exists()
         task.kill()
     assert wait_until(lambda: not worker.exists())
+
+
+def test_the_attempt_is_known_where_the_work_is_done_on_a_scratch_disk(tmp_path, monkeypatch) -> None:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "task/.attempt").write_text("3 137\n", encoding="ascii")
+    monkeypatch.chdir(tmp_path / "scratch")
+    assert attempt() == 1
+    monkeypatch.setenv("NXF_TASK_WORKDIR", str(tmp_path / "task"))
+    assert attempt() == 3

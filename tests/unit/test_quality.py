@@ -112,6 +112,14 @@ def make_cut(tissue):
         tissue.labels["whole_cell"][200:204] += 2000
 
 
+def make_some_cut(tissue):
+    cells = tissue.labels["whole_cell"]
+    row = 150 + int(np.count_nonzero(cells[150:250], axis=1).argmax())
+    some, widths = np.unique(cells[row][cells[row] > 0], return_counts=True)
+    lower = cells[row:]
+    lower[np.isin(lower, some[np.argsort(widths)[-4:]])] += 1000
+
+
 def make_merged(tissue):
     cells = tissue.labels["whole_cell"]
     for first in range(1, 226, 15):
@@ -165,6 +173,7 @@ FAULTS = {
     make_pixels_too_large: ("grain_um", "warn"),
     make_empty: ("cells", "warn"),
     make_cut: ("seam_score", "fail"),
+    make_some_cut: ("cut_cells", "warn"),
     make_merged: ("large_share", "warn"),
     make_split: ("small_share", "warn"),
     make_anucleate: ("anucleate_share", "warn"),

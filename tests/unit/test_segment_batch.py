@@ -185,7 +185,8 @@ def test_the_phase_behind_the_network_that_went_wrong_is_named(staged, tmp_path,
     def fail(first, *others, **named):
         names = {first.sample} if isinstance(first, SampleSpec) else {sample.sample for sample in first.samples}
         if "wrong" in names:
-            raise InputError("sample wrong: no luck")
+            # a phase names the sample itself; the measurement of one sample is named by who calls it
+            raise InputError("sample wrong: no luck" if phase == "postprocess" else "no luck")
         return work(first, *others, **named)
 
     monkeypatch.setattr(cellbatch.phases.sample_work, function, fail)
@@ -195,6 +196,17 @@ def test_the_phase_behind_the_network_that_went_wrong_is_named(staged, tmp_path,
     assert len(list((tmp_path / "fused/labels").glob("wrong.*"))) == files
     assert not list((tmp_path / "fused/cells").glob("wrong.*"))
     assert list((tmp_path / "fused/cells").glob("a.*"))
+
+
+def test_whatever_goes_wrong_in_a_measurement_names_its_sample(staged, tmp_path, monkeypatch):
+    staged.add("a", draw_cells(1, (60, 60)))
+
+    def fail(*_given, **_named):
+        raise MemoryError
+
+    monkeypatch.setattr(cellbatch.phases.sample_work, "measure_sample", fail)
+    with pytest.raises(EngineError, match="sample a: out of memory; the task can be tried again with more"):
+        staged.fused(tmp_path / "fused")
 
 
 def spec(index: int, pixels: int = 1) -> SampleSpec:

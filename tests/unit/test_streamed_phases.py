@@ -20,7 +20,7 @@ from cellbatch.phases.loaded_model import HEAD_NAMES, InferenceOptions
 from cellbatch.phases.model_shelves import find_model
 from cellbatch.phases.postprocess_labels import resolve_watershed
 from cellbatch.phases.prepare_model import prepare_model
-from cellbatch.phases.preprocess_images import preprocess_images
+from cellbatch.phases.preprocess_images import is_small, preprocess_images
 from cellbatch.phases.segment_crop import segment_crop
 from cellbatch.planning.shards import Shard
 from cellbatch.postprocessing.watershed import deep_watershed
@@ -90,6 +90,15 @@ def test_streamed_preprocessing_writes_the_same_file(staged, monkeypatch, case, 
     monkeypatch.setattr(cellbatch.phases.sources, "COPY_PX", 5000)
     monkeypatch.setattr(cellbatch.phases.sources, "COPY_ROWS", 20)
     assert staged.preprocess("blocks.zip").read_bytes() == whole
+
+
+def test_an_image_counts_as_small_by_what_the_network_sees_of_it(staged):
+    manifest = read_manifest(staged.folder / "model")
+    fine, coarse = (SampleSpec("s", (), (2000, 2000), mpp, "0", "1", (), "uint8") for mpp in (0.5, 2.0))
+    wide = SampleSpec("s", (), (4096, 4096), 4.0, "0", "1", (), "uint8")
+    assert is_small(fine, manifest)
+    assert not is_small(coarse, manifest)
+    assert not is_small(wide, manifest)
 
 
 def test_only_the_used_channels_are_read_and_only_once(staged, monkeypatch):

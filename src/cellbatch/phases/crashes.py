@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from cellbatch.phases.timing_files import read_attempt
+from cellbatch.spec import LAST_ATTEMPT
+
 # what a script tells the process that does its work: where to note the sample at hand, and which samples crashed it
 AT_HAND = "CELLBATCH_AT_HAND"
 CRASHED = "CELLBATCH_CRASHED"
 # a task that is killed from outside is first tried again by Nextflow, with more memory
 KILLED = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-LAST_ATTEMPT = 4
-ATTEMPT_FILE = Path(".attempt")
 DIED_TWICE = (
     "the process that worked on it died, and died again when it was tried once more: for lack of memory, or in a "
     "library that this file crashes; look at the file, or give the task more memory"
@@ -77,4 +78,4 @@ def crashed_samples() -> frozenset[str]:
 
 def attempt() -> int:
     """Which attempt of a task this is, from 1, as ``conf/base.config`` notes it."""
-    return int(ATTEMPT_FILE.read_text(encoding="utf-8").split()[0]) if ATTEMPT_FILE.is_file() else 1
+    return read_attempt()[0]

@@ -28,13 +28,19 @@ from cellbatch.postprocessing.resize import CORNER, ResizedLabels, choose_sampli
 from cellbatch.postprocessing.watershed import deep_watershed
 from cellbatch.progress import Progress
 from cellbatch.reporting.timings import Timings
-from cellbatch.spec import COMPARTMENTS, Batch, CompartmentSpec, SampleSpec, WatershedOptions, override
+from cellbatch.spec import (
+    COMPARTMENTS,
+    IN_MEMORY_PX,
+    Batch,
+    CompartmentSpec,
+    SampleSpec,
+    WatershedOptions,
+    override,
+)
 
 logger = logging.getLogger(__name__)
 
 MAXIMA_THRESHOLD = "maxima_threshold_"
-# in memory a small image takes three quarters of the time; block by block a large one takes a bounded memory
-IN_MEMORY_PX = 1 << 22
 
 
 def resolve_watershed(

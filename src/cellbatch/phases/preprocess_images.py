@@ -1,6 +1,7 @@
 """PREPROCESS_IMAGES: the images of a batch become one byte per pixel and channel, plus maps and scalars."""
 
 import logging
+import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -20,14 +21,9 @@ from cellbatch.phases.streamed_preprocessing import check_pixels, stream_sample
 from cellbatch.preprocessing.resize_single import resize_input
 from cellbatch.preprocessing.statistics import PreprocessingStatistics, bin_pixels, compute_statistics
 from cellbatch.reporting.timings import Timings
-from cellbatch.spec import Batch, Manifest, PreprocessingOptions, SampleSpec
+from cellbatch.spec import IN_MEMORY_PX, Batch, Manifest, PreprocessingOptions, SampleSpec
 
 logger = logging.getLogger(__name__)
-
-# larger images go block by block: in memory a small one takes less time
-IN_MEMORY_PX = 1 << 22
-# attribute of a sample: parts of its used channels that the file leaves out
-MISSING_CHUNKS = "missing_chunks"
 
 
 def preprocess_images(
@@ -62,12 +58,10 @@ def preprocess_images(
     timings = Timings("preprocess", batch.batch)
     logger.info("preprocessing %d images of batch %s", len(batch.samples), batch.batch)
     work = partial(_preprocess_sample, images=images, manifest=manifest, options=options)
-    small = [sample for sample in batch.samples if sample.shape[0] * sample.shape[1] <= IN_MEMORY_PX]
-    large = [sample for sample in batch.samples if sample not in small]
+    small, large = ([s for s in batch.samples if is_small(s, manifest) == wanted] for wanted in (True, False))
     with HandoffWriter(output) as handoff:
-        for sample, (bins, statistics, missing, seconds) in map_samples(work, small, processes, failures):
+        for sample, (bins, statistics, seconds) in map_samples(work, small, processes, failures):
             write_pixels(handoff, sample.sample, bins, statistics)
-            handoff.write_attributes(sample.sample, {MISSING_CHUNKS: missing})
             timings.add(sample.sample, "preprocess", seconds, pixels=bins.shape[0] * bins.shape[1])
         stream = partial(_stream_sample, images=images, manifest=manifest, options=options, handoff=handoff)
         for sample, (pixels, seconds) in map_here(stream, large, failures):
@@ -76,6 +70,15 @@ def preprocess_images(
     remove_empty(output, handoff)
     logger.info("wrote %s", output.name)
     return timings
+
+
+def is_small(sample: SampleSpec, manifest: Manifest) -> bool:
+    """Whether an image is worked on in memory, which takes less time; others go block by block.
+
+    Counted is the larger of the image and of what the network sees of it.
+    """
+    model = model_shape(sample.shape, sample.image_mpp, manifest.model_mpp)
+    return max(math.prod(sample.shape), math.prod(model)) <= IN_MEMORY_PX
 
 
 def prepare_input(
@@ -101,14 +104,13 @@ def prepare_input(
 
 def _preprocess_sample(
     sample: SampleSpec, images: Path, manifest: Manifest, options: PreprocessingOptions
-) -> tuple[np.ndarray, PreprocessingStatistics, int, float]:
+) -> tuple[np.ndarray, PreprocessingStatistics, float]:
     clock = Timings.clock()
     with SampleImage(sample, images) as image:
-        missing = image.missing_chunks(manifest.channels)
         pixels = image.model_input(manifest.channels)
     check_pixels(pixels)
     bins, statistics = prepare_input(pixels, sample.image_mpp, manifest, options)
-    return bins, statistics, missing, clock()
+    return bins, statistics, clock()
 
 
 def _stream_sample(
@@ -118,8 +120,6 @@ def _stream_sample(
     clock = Timings.clock()
     with ExitStack() as stack:
         image = stack.enter_context(SampleImage(sample, images))
-        missing = image.missing_chunks(manifest.channels)
         bins, statistics = stream_sample(sample, image, manifest, options, stack)
         write_pixels(handoff, sample.sample, bins, statistics)
-        handoff.write_attributes(sample.sample, {MISSING_CHUNKS: missing})
     return statistics.shape[0] * statistics.shape[1], clock()

@@ -9,13 +9,12 @@ from cellbatch.errors import InputError, NeedsMoreMemory
 from cellbatch.phases.timing_files import read_attempt
 from cellbatch.planning.memory import MEMORY_MODELS, MIB, project_memory_mb
 from cellbatch.postprocessing.blocks import BlockOptions, NeedsWholeImage
-from cellbatch.spec import SampleSpec
+from cellbatch.spec import LAST_ATTEMPT, SampleSpec
 
 # of the maps, the labels and the kernels while an image is labelled at once; measured at 67 Mpx
 WHOLE_BYTES_PER_PX = 24
-# exit codes after which a task is given more memory, and attempts at most; see conf/base.config
+# exit codes after which a task is given more memory; see conf/base.config
 MEMORY_EXITS = (75, 137)
-ATTEMPTS = 4
 
 
 def whole_image_px(samples: Sequence[SampleSpec], model_pixels: Sequence[int], processes: int) -> int:
@@ -49,6 +48,6 @@ def tie_error(error: NeedsWholeImage, pixels: int, where: str) -> NeedsMoreMemor
     pixels : of the image
     where : the maps in question
     """
-    if pixels <= BlockOptions().whole_image_px and read_attempt()[0] < ATTEMPTS:
+    if pixels <= BlockOptions().whole_image_px and read_attempt()[0] < LAST_ATTEMPT:
         return NeedsMoreMemory(f"{where}: {error}; the task is tried again with more memory")
     return InputError(f"{where}: {error} (--interior_smooth)")

@@ -55,9 +55,9 @@ def report_run(files: ReportFiles, launch: Mapping[str, Any], outdir: Path) -> N
     launch : ``parameters`` of the run, and ``versions`` as rows of process, tool and version
     outdir : existing folder
     """
-    tables = [read_table(path) for path in sorted(files.summaries.iterdir())]
+    tables = [read_table(path) for path in sorted(files.summaries.glob("*"))]
     summary = merge_summaries([table.drop(columns=THUMBNAIL) for table in tables])
-    timings = merge_timings(read_table(path) for path in sorted(files.timings.iterdir()))
+    timings = merge_timings(read_table(path) for path in sorted(files.timings.glob("*")))
     manifest = read_manifest(files.model)
     plan = json.loads(files.plan.read_text(encoding="utf-8"))
     versions = _by_process([*launch["versions"], *_installed_versions()])

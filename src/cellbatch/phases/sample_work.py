@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cellbatch.phases.measure_cells import MeasuredFiles, measure_sample
 from cellbatch.phases.pixels import PixelReader
 from cellbatch.phases.postprocess_labels import postprocess_labels
 from cellbatch.phases.preprocess_images import preprocess_images
+from cellbatch.phases.samples import run_one
 from cellbatch.planning.shards import Shard
 from cellbatch.reporting.timings import Timings
 from cellbatch.spec import Batch, SampleSpec
@@ -120,7 +122,8 @@ class SampleWork:
         labels = self.path(sample, "labels")
         timings = self.label(sample, LabelFiles(self.files.labels, labels, self.files.is_tiff_wanted))
         measured = replace(self.files.measured, labels=labels)
-        line, thumbnail, seconds = measure_sample(sample, self.batch, measured)
+        measure = partial(measure_sample, batch=self.batch, files=measured)
+        line, thumbnail, seconds = run_one(measure, sample)
         measuring = Timings("measure", self.batch)
         measuring.add(sample.sample, "measure", seconds, pixels=sample.shape[0] * sample.shape[1])
         timings.extend(measuring)

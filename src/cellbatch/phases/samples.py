@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from cellbatch.errors import CellbatchError, EngineError, InputError, NeedsMoreMemory, explain_system_error
-from cellbatch.phases.crashes import DIED_TWICE, LAST_ATTEMPT, at_hand, attempt, crashed_samples
+from cellbatch.phases.crashes import DIED_TWICE, at_hand, attempt, crashed_samples
 from cellbatch.phases.failures import Failures
 from cellbatch.phases.records import decode_record
-from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, Batch, SampleSpec
+from cellbatch.spec import LAST_ATTEMPT, SAMPLES_WORTH_A_PROCESS, Batch, SampleSpec
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def map_samples(
         If a worker process was killed, by the system's memory guard for instance.
     """
     samples = list(samples)
-    guarded = partial(_run_one, function)
+    guarded = partial(run_one, function)
     if failures is not None:
         yield from stream_samples(guarded, samples, Workers(min(processes, len(samples)) or 1), failures)
         return
@@ -130,14 +130,14 @@ def map_here(
     crashed = crashed_samples()
     for sample in samples:
         if failures is None:
-            yield sample, _run_one(function, sample)
+            yield sample, run_one(function, sample)
             continue
         if sample.sample in crashed:
             failures.add(sample.sample, EngineError(DIED_TWICE))
             continue
         try:
             with at_hand(sample.sample):
-                result = _run_one(function, sample)
+                result = run_one(function, sample)
         except Exception as error:  # the run keeps going: the reason travels to the report instead
             if isinstance(error, EngineError) and attempt() < LAST_ATTEMPT:
                 raise
@@ -283,7 +283,7 @@ def _alone(guarded: Work, sample: SampleSpec, failures: Failures) -> Iterator[tu
             yield sample, result
 
 
-def _run_one(function: Callable[[AnyNamed], Any], sample: AnyNamed) -> Any:
+def run_one(function: Callable[[AnyNamed], Any], sample: AnyNamed) -> Any:
     """Call with the sample's name put in front of whatever goes wrong with its data."""
     try:
         return function(sample)

@@ -19,7 +19,7 @@ from cellbatch.errors import ConfigError, InputError
 from cellbatch.io.atomic import atomic_path, write_text
 from cellbatch.io.file_names import file_stem, to_sample_name
 from cellbatch.io.model_sources import describe_source
-from cellbatch.io.samplesheet import SheetError
+from cellbatch.io.samplesheet import PATH_COLUMNS, SheetError
 from cellbatch.io.tables import read_table
 from cellbatch.phases.cell_tables import TableOptions
 from cellbatch.phases.loaded_model import InferenceOptions
@@ -29,13 +29,12 @@ from cellbatch.phases.plan_batches import plan_batches
 from cellbatch.phases.ready_model import ready_model
 from cellbatch.phases.sample_work import SegmentFiles, SegmentOptions
 from cellbatch.phases.segment_batch import segment_batch
-from cellbatch.spec import SAMPLE_NAME, Batch
+from cellbatch.spec import COMPARTMENT_CHOICES, COMPARTMENTS, SAMPLE_NAME, Batch
 
 logger = logging.getLogger(__name__)
 
 # what messages say of a samplesheet that nobody wrote here
 SHEET_WORDS = re.compile(r"the column \w+ is empty and |fill in (the column )?\w+( \(um per pixel\))? or ")
-IMAGE_COLUMNS = ("image", "nuclear_image", "membrane_image")
 
 
 @dataclass(frozen=True)
@@ -104,9 +103,10 @@ def copy_labels(request: SegmentRequest, name: str) -> Path:
     ConfigError
         If there are several samples.
     """
-    found = sorted((request.outdir / "labels").glob(f"{sample_name(request)}.*.ome.tif"))
-    by_compartment = {path.name.split(".")[-3]: path for path in found}
-    source = by_compartment.get("whole_cell") or by_compartment.get("nuclear")
+    # the folder may hold labels of an earlier run
+    wanted = COMPARTMENTS[1:] if request.parameters.get("compartment") == COMPARTMENT_CHOICES[2] else COMPARTMENTS
+    paths = (request.outdir / "labels" / f"{sample_name(request)}.{name}.ome.tif" for name in wanted)
+    source = next((path for path in paths if path.exists()), None)
     if source is None:
         raise ConfigError("--output-name: the images of a folder have their own names in labels/; leave it out")
     with atomic_path(request.outdir / name) as temporary:
@@ -138,7 +138,7 @@ def plan_request(request: SegmentRequest, model: Path, folder: Path) -> list[Bat
     list of Batch
         With what the measurement needs, too.
     """
-    columns = [column for column in IMAGE_COLUMNS if column in request.images]
+    columns = [column for column in PATH_COLUMNS if column in request.images]
     staged = []
     for position, column in enumerate(columns, 1):
         path = request.images[column].resolve()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from cellbatch.phases.made_labels import write_foreign_labels
 from cellbatch.phases.method_options import adapt_manifest
 from cellbatch.phases.postprocess_labels import resolve_watershed
 from cellbatch.phases.sample_work import SampleWork
+from cellbatch.phases.samples import run_one
 from cellbatch.phases.sources import SampleImage
 from cellbatch.phases.streamed_preprocessing import check_pixels
 from cellbatch.postprocessing.numbering import close_gaps
@@ -65,6 +67,9 @@ class DeepcellWork(SampleWork):
 
     def prepare(self, sample: SampleSpec) -> Timings:
         """Read what the network wants, at image resolution."""
+        return run_one(self._read, sample)
+
+    def _read(self, sample: SampleSpec) -> Timings:
         timings = Timings("preprocess", self.batch)
         with timings.step("read", sample.sample, pixels=sample.shape[0] * sample.shape[1]):
             with SampleImage(sample, self.files.measured.images) as image:
@@ -117,6 +122,9 @@ class DeepcellWork(SampleWork):
 
     def label(self, sample: SampleSpec, output: LabelFiles) -> Timings:
         """Write DeepCell's labels, numbered without gaps as labels are everywhere here."""
+        return run_one(partial(self._write, output=output), sample)
+
+    def _write(self, sample: SampleSpec, output: LabelFiles) -> Timings:
         timings = Timings("postprocess", self.batch)
         with self.path(sample, "heads").open("rb") as file:
             found = np.load(file)

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from cellbatch.errors import ConfigError
 from cellbatch.planning.rates import FUSED
 from cellbatch.planning.stages import INFERRED_AT_ONCE, Stages
-from cellbatch.spec import SAMPLES_WORTH_A_PROCESS, SampleSpec
+from cellbatch.spec import IN_MEMORY_PX, SAMPLES_WORTH_A_PROCESS, SampleSpec
 
 MIB = 2**20
 MEMORY_STEP_MB = 128
-# larger images are worked on by rows or blocks
-IN_MEMORY_PX = 1 << 22
 
 
 @dataclass(frozen=True)
