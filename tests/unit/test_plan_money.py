@@ -124,9 +124,30 @@ def test_machines_are_assigned_and_memory_is_rounded_to_what_they_offer():
     assert batches[1]["meta"]["machine"]["postprocess"] == [
         "n2d-standard-4",
         "n2d-standard-8",
-        "n2d-standard-8",
+        "n2d-standard-16",
         "n2d-standard-16",
     ]
+    assert batches[1]["meta"]["machine_memory"]["postprocess"] == [14592, 29440, 58880, 58880]
+
+
+@pytest.mark.parametrize("family", sorted(TABLE["machine_families"]))
+def test_no_attempt_asks_for_more_than_its_machine_has(family):
+    prices = read_prices(TABLE)
+    cpu = prices.machines(family)
+    parameters = {**GOOGLE, "gcp_cpu_machine": family}
+    most_mb = min(cpu[-1].task_memory_mb, gpu_machines(parameters, prices)[-1].task_memory_mb)
+    for need_mb in (1, 9000, most_mb // 3, most_mb):
+        meta = (batch := _batch(need_mb))["meta"]
+        assign_machines([batch], parameters, prices)
+        for phase, names in meta["machine"].items():
+            asked = meta["machine_memory"][phase]
+            machines = [prices.machine(name) for name in names]
+            assert len(asked) == len(machines) == 4
+            assert need_mb <= asked[0] == meta["memory"][phase]
+            assert all(mb <= machine.task_memory_mb for mb, machine in zip(asked, machines, strict=True))
+            # more for each attempt, or all that the largest machine has
+            largest = cpu[-1] if phase != "infer" else gpu_machines(parameters, prices)[-1]
+            assert all(mb >= min(asked[0] * k, largest.task_memory_mb) for k, mb in enumerate(asked, 1))
 
 
 def test_room_of_a_fused_task_is_that_of_the_largest_machine_with_a_gpu():

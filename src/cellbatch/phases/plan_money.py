@@ -108,7 +108,8 @@ def assign_machines(
 
     Parameters
     ----------
-    batches : as ``plan_batches`` makes them; ``meta`` gains ``machine``: phase → machine type by attempt
+    batches : as ``plan_batches`` makes them; ``meta`` gains ``machine`` (phase → machine type by attempt) and
+        ``machine_memory`` (phase → MiB to ask for on it, by attempt)
     parameters : of the run
     prices : the table that knows the machine types
 
@@ -128,17 +129,23 @@ def assign_machines(
     gpu = gpu_machines(parameters, prices)
     used: dict[str, dict[str, int]] = {}
     for batch in batches:
-        memory, names = batch["meta"]["memory"], {}
+        memory, names, offered = batch["meta"]["memory"], {}, {}
         for phase, need_mb in dict(memory).items():
             sizes = gpu if phase in ("infer", FUSED) else cpu
-            chosen = [smallest_machine(sizes, CPUS_PER_TASK, need_mb * attempt) for attempt in range(1, ATTEMPTS + 1)]
-            if chosen[0] is None:
+            first = smallest_machine(sizes, CPUS_PER_TASK, need_mb)
+            if first is None:
                 raise ConfigError(_too_large(batch, phase, need_mb, sizes))
-            memory[phase] = chosen[0].task_memory_mb
-            names[phase] = [(machine or sizes[-1]).name for machine in chosen]
+            # a task that died on the first machine had all that this offers: each attempt after it needs a multiple
+            chosen = [
+                smallest_machine(sizes, CPUS_PER_TASK, first.task_memory_mb * attempt) or sizes[-1]
+                for attempt in range(1, ATTEMPTS + 1)
+            ]
+            memory[phase] = first.task_memory_mb
+            names[phase] = [machine.name for machine in chosen]
+            offered[phase] = [machine.task_memory_mb for machine in chosen]
             counts = used.setdefault(PROCESS_NAMES[phase], {})
-            counts[chosen[0].name] = counts.get(chosen[0].name, 0) + 1
-        batch["meta"]["machine"] = names
+            counts[first.name] = counts.get(first.name, 0) + 1
+        batch["meta"] |= {"machine": names, "machine_memory": offered}
     return used
 
 
