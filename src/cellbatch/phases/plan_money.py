@@ -45,8 +45,6 @@ DISK_KEPT_GB = 20
 LOCAL_DISK_BYTES = 1.1e10
 FILES_PER_SAMPLE = 5
 FILES_PER_BATCH = 4
-# results are packed by batch above so many samples
-PACKED_ABOVE = 10_000
 FLEETS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -161,6 +159,8 @@ def project_money(
     parameters: Mapping[str, Any],
     setting: Setting,
     tiles: Sequence[int] = (),
+    *,
+    is_packed: bool = False,
 ) -> dict[str, Any]:
     """Hours and dollars of both ways of running, on both markets, and the cheapest batch size and fleet.
 
@@ -171,10 +171,11 @@ def project_money(
     parameters : of the run
     setting : as ``read_setting`` gives it
     tiles : of the network, per batch; as of large images where they are not given
+    is_packed : the results are files per batch, not per sample
     """
-    if len(samples) > PACKED_ABOVE:
+    if is_packed:
         setting = replace(setting, rates=setting.rates.packed)
-    files = _published_files(len(samples), len(pixels))
+    files = FILES_PER_BATCH * len(pixels) if is_packed else FILES_PER_SAMPLE * len(samples)
     seen = [count / TILES_PER_MPX * MPX for count in tiles]
     workload = Workload(pixels, len(samples), _image_bytes(samples), files, seen)
     found = [
@@ -279,10 +280,6 @@ def _image_bytes(samples: Sequence[SampleSpec]) -> float:
     return float(
         sum(s.shape[0] * s.shape[1] * max(1, len(s.channel_names)) * np.dtype(s.dtype).itemsize for s in samples)
     )
-
-
-def _published_files(samples: int, batches: int) -> int:
-    return FILES_PER_BATCH * batches if samples > PACKED_ABOVE else FILES_PER_SAMPLE * samples
 
 
 def _gigabytes(size: str) -> float:
