@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from cellbatch.phases.plan_money import (
     read_setting,
 )
 from cellbatch.phases.records import decode_record, encode_record
+from cellbatch.planning.batch_size import LEAST_LOG2, choose_batch_pixels
 from cellbatch.planning.batches import cut_batches
 from cellbatch.planning.cost import Workload, billed_s, choose_mode, estimate, work_s
 from cellbatch.planning.machines import Machine, read_prices, smallest_machine
@@ -278,6 +280,30 @@ def test_batches_shrink_with_preemption_and_gpus_and_by_the_disk():
     assert size(gcp_spot=False, gcp_max_gpus=1) > size(gcp_max_gpus=1) > size(gcp_max_gpus=64)
     assert size(phases="split", gcp_boot_disk="50 GB") < size(phases="split")
     assert auto_batch_pixels({}, read_setting({}, prices)) == 2**28
+
+
+def _unlimited(mode, setting):
+    """What the automatic batch size would be if nothing but the disk stood against large batches."""
+    fleet = setting.fleet
+    stations = {phase: replace(station, slots=1) for phase, station in fleet.stations.items()}
+    place = replace(fleet.place, start_s=1e9, losses_per_h=0.0)
+    return choose_batch_pixels(mode, replace(fleet, stations=stations, place=place), setting.rates, setting.disk_bytes)
+
+
+@pytest.mark.parametrize("gigabytes", [20, 21, 22, 26])
+def test_no_batch_size_is_advised_that_auto_would_refuse_for_its_disk(gigabytes):
+    parameters = {**GOOGLE, "gcp_boot_disk": f"{gigabytes} GB", "gcp_max_gpus": 1}
+    setting = read_setting(parameters, read_prices(TABLE))
+    # for one GPU and so much work the largest batches that are allowed cost least
+    money = project_money([2**31], _samples(4), parameters, setting)
+    for way in ("cheapest", "fastest"):
+        best = money[way]
+        assert best["batch_pixels"] <= _unlimited(best["mode"], setting)
+    rates = setting.rates
+    split_bytes = rates.results_bytes_per_px + rates.pixels_bytes_per_px + rates.heads_bytes_per_px
+    for mode, per_px in (("split", split_bytes), ("fused", rates.results_bytes_per_px)):
+        most = _unlimited(mode, setting)
+        assert most == 2**LEAST_LOG2 or 2 * most * per_px <= setting.disk_bytes < 4 * most * per_px
 
 
 def test_a_long_record_is_packed_and_comes_back():

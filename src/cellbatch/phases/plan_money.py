@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cellbatch.errors import ConfigError
-from cellbatch.planning.batch_size import LEAST_LOG2, MOST_LOG2, choose_batch_pixels
+from cellbatch.planning.batch_size import LEAST_LOG2, choose_batch_pixels, fitting_log2
 from cellbatch.planning.cost import (
     MONTH_H,
     MPX,
@@ -237,10 +237,7 @@ def _alternatives(workload: Workload, setting: Setting) -> dict[str, Any]:
     total, fleet = float(sum(workload.pixels)), setting.fleet
     tried: list[tuple[Estimate, int, int]] = []
     for mode in ("split", FUSED):
-        room = setting.disk_bytes / (setting.rates.results_bytes_per_px + (18 if mode == "split" else 0))
-        for exponent in range(LEAST_LOG2, MOST_LOG2 + 1):
-            if 2**exponent > room and exponent > LEAST_LOG2:
-                continue
+        for exponent in range(LEAST_LOG2, fitting_log2(mode, setting.rates, setting.disk_bytes) + 1):
             count = max(1, round(total / 2 ** (exponent - 1))) if total > 2**exponent else 1
             seen = [sum(workload.network_pixels) / count] * count if workload.network_pixels else ()
             sized = replace(workload, pixels=[int(total / count)] * count, network_pixels=seen)
