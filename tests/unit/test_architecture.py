@@ -94,6 +94,13 @@ def test_the_launch_sees_every_import(path):
     assert seen == _imports(path)
 
 
+@pytest.mark.parametrize("path", MODULES, ids=_module_name)
+def test_a_module_reads_data_of_its_own_package_only(path):
+    """The launch takes the JSON files of the packages that a phase imports from, so data lies beside who reads it."""
+    anchors = set(re.findall(r"resources\.files\((.*?)\)", path.read_text(encoding="utf-8")))
+    assert anchors <= {"__name__" if path.name == "__init__.py" else "__package__"}
+
+
 def test_files_can_be_read_in_one_sitting():
     long = []
     for path in [*MODULES, *(ROOT / "bin").glob("*.py"), ROOT / "main.nf", *(ROOT / "modules").rglob("main.nf")]:
