@@ -26,7 +26,8 @@ from cellbatch.planning.rates import FUSED, GOOGLE_SPOT, TILES_PER_MPX, Rates
 from cellbatch.spec import Batch, ImageSource, SampleSpec
 
 WAYS = ("split", "fused")
-TABLE = json.loads((Path(__file__).resolve().parents[2] / "assets/prices.json").read_text(encoding="utf-8"))
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = json.loads((ROOT / "assets/prices.json").read_text(encoding="utf-8"))
 GOOGLE = {
     "place": "google",
     "phases": "auto",
@@ -280,6 +281,21 @@ def test_batches_shrink_with_preemption_and_gpus_and_by_the_disk():
     assert size(gcp_spot=False, gcp_max_gpus=1) > size(gcp_max_gpus=1) > size(gcp_max_gpus=64)
     assert size(phases="split", gcp_boot_disk="50 GB") < size(phases="split")
     assert auto_batch_pixels({}, read_setting({}, prices)) == 2**28
+
+
+@pytest.mark.parametrize(
+    ("processors", "fused"), [(2, 2**31), (3, 2**31), (4, 2**29), (7, 2**29), (8, 2**28), (64, 2**28)]
+)
+def test_the_batch_size_of_one_machine_is_what_the_documents_say(monkeypatch, processors, fused):
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    found = {way: auto_batch_pixels({"phases": way}, read_setting({}, read_prices(TABLE))) for way in (*WAYS, "auto")}
+    assert found == {"split": 2**28, "fused": fused, "auto": fused}
+    usage, cluster = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("usage.md", "hpc.md"))
+    row = next(line for line in usage.splitlines() if line.startswith("| `--batch_pixels`"))
+    assert f"{2**28:,} for `split`" in row
+    assert f"{fused:,} with" in row
+    assert f"{2**28 // 10**6} Mpx" in cluster
+    assert f"{2**31 // 10**6:,} Mpx" in cluster
 
 
 def _unlimited(mode, setting):
