@@ -123,8 +123,8 @@ FAULTS = (
     Fault(
         "cost: failed attempts for nothing",
         "reporting/cost.py",
-        '"dollars": held / 3600',
-        '"dollars": held.where(done, 0) / 3600',
+        "dollars=held / 3600",
+        "dollars=held.where(done, 0) / 3600",
         "tests/unit/test_cost.py",
     ),
     Fault(

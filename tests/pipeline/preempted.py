@@ -227,13 +227,23 @@ def attempts(results: Path) -> tuple[int, int, float]:
 
 
 def check_rule() -> None:
-    """Every status that a preempted machine gives is tried again, a crash of ours is not."""
+    """A preempted machine is tried again, a crash of ours is not; more memory is asked for only after a lack of it."""
     for config in ("conf/base.config", "conf/gcb.config"):
         command = ["nextflow", "run", "tests/pipeline/retry_rule.nf", "-ansi-log", "false", "--rule_from", config]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found = dict(line.split() for line in text.splitlines() if line and line[0].isdigit())
         expected = {code: "retry" if int(code) in RETRIED else "finish" for code in found}
         check(f"retry rule of {config}", len(found) > 15 and found == expected, len(found))
+    asked: dict[tuple[str, str], list[int]] = {}
+    for module, place, size, _ in (line.split()[1:] for line in text.splitlines() if line.startswith("asks ")):
+        asked.setdefault((module, place), []).append(int(size))
+    # a preview runs two phases in one process
+    base = {module: 612 if module == "preview_images" else 100 for module, _ in asked}
+    right = [
+        sizes == ([110 * n for n in (2, 3, 3, 1)] if place == "there" else [base[module] * n for n in (2, 3, 4, 1)])
+        for (module, place), sizes in asked.items()
+    ]
+    check("memory of each attempt", len(right) == 12 and all(right), asked)
 
 
 def main() -> None:

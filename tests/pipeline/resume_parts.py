@@ -1,4 +1,4 @@
-"""One chunk of an OME-Zarr, one line of code, one option: what depends on it runs again, and nothing else."""
+"""One chunk of an OME-Zarr, one line of code, one JSON file, one option: only what depends on it runs again."""
 
 from pathlib import Path
 
@@ -59,6 +59,12 @@ def main() -> None:
     source.write_text(source.read_text(encoding="utf-8") + "\n# a changed line\n", encoding="utf-8")
     repeated, _ = run_pipeline(*ARGUMENTS)
     check("one line of measurement", set(repeated) == {"MEASURE_CELLS", "REPORT_RUN"}, sorted(repeated))
+
+    # the schemas and manifests of other phases lie beside it, in other rooms
+    thresholds = Path("src/cellbatch/quality/qc_thresholds.json")
+    thresholds.write_text(thresholds.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    repeated, _ = run_pipeline(*ARGUMENTS)
+    check("one JSON file", set(repeated) == {"PLAN_BATCHES", "MEASURE_CELLS", "REPORT_RUN"}, sorted(repeated))
 
     repeated, _ = run_pipeline(*ARGUMENTS, "--maxima_threshold_nuclear", "0.2")
     expected = {"PLAN_BATCHES", "POSTPROCESS_LABELS", "MEASURE_CELLS", "REPORT_RUN"}

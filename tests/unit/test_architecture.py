@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "cellbatch"
@@ -94,6 +95,13 @@ def test_the_launch_sees_every_import(path):
     assert seen == _imports(path)
 
 
+@pytest.mark.parametrize("path", MODULES, ids=_module_name)
+def test_a_module_reads_data_of_its_own_package_only(path):
+    """The launch takes the JSON files of the packages that a phase imports from, so data lies beside who reads it."""
+    anchors = set(re.findall(r"resources\.files\((.*?)\)", path.read_text(encoding="utf-8")))
+    assert anchors <= {"__name__" if path.name == "__init__.py" else "__package__"}
+
+
 def test_files_can_be_read_in_one_sitting():
     long = []
     for path in [*MODULES, *(ROOT / "bin").glob("*.py"), ROOT / "main.nf", *(ROOT / "modules").rglob("main.nf")]:
@@ -106,6 +114,35 @@ def test_files_can_be_read_in_one_sitting():
 
 def test_no_module_has_a_name_that_says_nothing():
     assert {path.stem for path in MODULES} & FORBIDDEN == set()
+
+
+def _section(text: str, name: str) -> str:
+    """Lines of a section of a process; empty where it has none."""
+    found = re.search(rf"\n    {name}:\n(.*?)\n\n", text, re.DOTALL)
+    return found.group(1) if found else ""
+
+
+def _described(entries: dict | list | None) -> dict[str, dict]:
+    """What a meta.yml describes, by name: of a list, of nf-core's lists of tuples, or of its outputs by name."""
+    if isinstance(entries, dict):
+        return entries
+    groups = [entry if isinstance(entry, list) else [entry] for entry in entries or []]
+    return {name: facts for group in groups for entry in group for name, facts in entry.items()}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "modules").rglob("main.nf")), ids=lambda path: path.parent.name)
+def test_a_module_is_described_as_it_is(path):
+    text = path.read_text(encoding="utf-8")
+    meta = yaml.safe_load((path.parent / "meta.yml").read_text(encoding="utf-8"))
+    assert meta["name"].upper() == re.search(r"^process (\w+) \{", text, re.MULTILINE).group(1)
+    given = re.findall(r"\b(val|path|stdin)(?:(?: |\()(\w+)|\b)", _section(text, "input"))
+    described = _described(meta["input"])
+    assert list(described) == [name or "launch" for _, name in given]
+    for (kind, _), facts in zip(given, described.values(), strict=True):
+        assert (facts["type"] in ("file", "directory")) == (kind == "path")
+    channels = re.findall(r"(?:emit|topic): (\w+)", _section(text, "output"))
+    assert len(channels) == len(_section(text, "output").splitlines())
+    assert sorted(_described(meta.get("output"))) == sorted(channels)
 
 
 def test_every_process_has_a_script_a_phase_and_a_stub():

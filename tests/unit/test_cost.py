@@ -44,7 +44,7 @@ PLAN["batch_list"][0]["machine"]["infer"] = ["gpu", "gpu"]
 
 
 def _trace(rows: list[str]) -> pd.DataFrame:
-    text = "\n".join("\t".join(line.split()) for line in [HEADER, *rows]).replace("_(", " (")
+    text = "\n".join("\t".join(line.split()) for line in [HEADER, *rows]).replace("b1_", "b1 ").replace("_(", " (")
     return pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False)
 
 
@@ -73,6 +73,24 @@ def test_the_attempt_after_a_death_for_memory_pays_for_its_larger_machine():
     attempts = read_attempts(_trace(GOOGLE), PLAN).set_index(["process", "attempt"])
     assert list(attempts.loc["POSTPROCESS_LABELS", "machine"]) == ["small", "large"]
     assert attempts.loc[("POSTPROCESS_LABELS", 2), "dollars"] == pytest.approx(100 * 0.01)
+
+
+def test_shards_of_a_batch_are_tasks_of_their_own():
+    # the first of two shards dies for memory, the second is taken back
+    shards = [
+        "2 a/2 nf-2 SEGMENT_SPLIT:INFER_TILES b1_1/2_(5) x FAILED 137 1 0 100000 200000 - 4 14",
+        "3 a/3 nf-3 SEGMENT_SPLIT:INFER_TILES b1_2/2_(5) x FAILED 50001 1 0 100000 200000 - 4 14",
+        "4 a/4 nf-4 SEGMENT_SPLIT:INFER_TILES b1_1/2_(5) x COMPLETED 0 2 200000 300000 400000 90000 4 28",
+        "5 a/5 nf-5 SEGMENT_SPLIT:INFER_TILES b1_2/2_(5) x COMPLETED 0 2 200000 300000 400000 90000 4 14",
+    ]
+    plan = {**PLAN, "batch_list": [{"id": "b1", "machine": {"infer": ["small", "large"]}}]}
+    attempts = read_attempts(_trace(shards), plan)
+    assert list(attempts["machine"]) == ["small", "small", "large", "small"]
+    assert set(attempts["batch"]) == {"b1"}
+    table = build_cost(_trace(shards), _timings(), plan)
+    assert _measured(table, "tasks", "INFER_TILES") == 2
+    assert _measured(table, "attempts", "INFER_TILES") == 4
+    assert _measured(table, "cost", "INFER_TILES") == pytest.approx(3 * 100 * 0.001 + 100 * 0.01)
 
 
 def test_the_table_adds_up():

@@ -16,6 +16,7 @@ from cellbatch.errors import ConfigError, InputError
 from cellbatch.io.labels import read_labels
 from cellbatch.io.model_sources import describe_source
 from cellbatch.io.tables import read_table
+from cellbatch.phases import results_layout
 from cellbatch.phases.infer_tiles import infer_batch
 from cellbatch.phases.label_files import LabelFiles
 from cellbatch.phases.loaded_model import InferenceOptions, LoadedModel
@@ -316,6 +317,22 @@ def test_auto_splits_where_a_fused_task_has_no_room(launch):
     assert set(batch["meta"]["memory"]) == {"preprocess", "infer", "postprocess", "measure"} == set(plan["memory_mb"])
     # who asks for fused gets it, and the check of the memory says what is wrong
     assert launch.plan(phases="fused", memory_limit="256 MB")[1]["phases"]["choice"] == "fused"
+
+
+def test_the_plan_counts_the_files_that_the_layout_writes(launch, monkeypatch):
+    name = launch.write("a.ome.tif", 1, **MPP)
+    for sample in "abc":
+        launch.add(f"{sample},{name},,,DAPI,CD45,")
+
+    def hours(**parameters):
+        return launch.plan(**parameters)[1]["estimates"][0]["hours"]
+
+    by_sample, by_batch = hours(), hours(results_layout="batch")
+    # five files per sample, four of the one batch, 200 per second
+    assert (by_sample - by_batch) * 3600 == pytest.approx((5 * 3 - 4) / 200, rel=0.1)
+    monkeypatch.setattr(results_layout, "MANY_SAMPLES", 2)
+    assert hours() == by_batch
+    assert hours(table_format="anndata") == hours(results_layout="sample") == by_sample
 
 
 def test_the_engine_deepcell_is_fused_and_asks_for_its_memory(launch):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from cellbatch.phases.plan_money import (
     read_setting,
 )
 from cellbatch.phases.records import decode_record, encode_record
+from cellbatch.planning.batch_size import LEAST_LOG2, choose_batch_pixels
 from cellbatch.planning.batches import cut_batches
 from cellbatch.planning.cost import Workload, billed_s, choose_mode, estimate, work_s
 from cellbatch.planning.machines import Machine, read_prices, smallest_machine
@@ -24,7 +26,8 @@ from cellbatch.planning.rates import FUSED, GOOGLE_SPOT, TILES_PER_MPX, Rates
 from cellbatch.spec import Batch, ImageSource, SampleSpec
 
 WAYS = ("split", "fused")
-TABLE = json.loads((Path(__file__).resolve().parents[2] / "assets/prices.json").read_text(encoding="utf-8"))
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = json.loads((ROOT / "assets/prices.json").read_text(encoding="utf-8"))
 GOOGLE = {
     "place": "google",
     "phases": "auto",
@@ -124,9 +127,30 @@ def test_machines_are_assigned_and_memory_is_rounded_to_what_they_offer():
     assert batches[1]["meta"]["machine"]["postprocess"] == [
         "n2d-standard-4",
         "n2d-standard-8",
-        "n2d-standard-8",
+        "n2d-standard-16",
         "n2d-standard-16",
     ]
+    assert batches[1]["meta"]["machine_memory"]["postprocess"] == [14592, 29440, 58880, 58880]
+
+
+@pytest.mark.parametrize("family", sorted(TABLE["machine_families"]))
+def test_no_attempt_asks_for_more_than_its_machine_has(family):
+    prices = read_prices(TABLE)
+    cpu = prices.machines(family)
+    parameters = {**GOOGLE, "gcp_cpu_machine": family}
+    most_mb = min(cpu[-1].task_memory_mb, gpu_machines(parameters, prices)[-1].task_memory_mb)
+    for need_mb in (1, 9000, most_mb // 3, most_mb):
+        meta = (batch := _batch(need_mb))["meta"]
+        assign_machines([batch], parameters, prices)
+        for phase, names in meta["machine"].items():
+            asked = meta["machine_memory"][phase]
+            machines = [prices.machine(name) for name in names]
+            assert len(asked) == len(machines) == 4
+            assert need_mb <= asked[0] == meta["memory"][phase]
+            assert all(mb <= machine.task_memory_mb for mb, machine in zip(asked, machines, strict=True))
+            # more for each attempt, or all that the largest machine has
+            largest = cpu[-1] if phase != "infer" else gpu_machines(parameters, prices)[-1]
+            assert all(mb >= min(asked[0] * k, largest.task_memory_mb) for k, mb in enumerate(asked, 1))
 
 
 def test_room_of_a_fused_task_is_that_of_the_largest_machine_with_a_gpu():
@@ -257,6 +281,45 @@ def test_batches_shrink_with_preemption_and_gpus_and_by_the_disk():
     assert size(gcp_spot=False, gcp_max_gpus=1) > size(gcp_max_gpus=1) > size(gcp_max_gpus=64)
     assert size(phases="split", gcp_boot_disk="50 GB") < size(phases="split")
     assert auto_batch_pixels({}, read_setting({}, prices)) == 2**28
+
+
+@pytest.mark.parametrize(
+    ("processors", "fused"), [(2, 2**31), (3, 2**31), (4, 2**29), (7, 2**29), (8, 2**28), (64, 2**28)]
+)
+def test_the_batch_size_of_one_machine_is_what_the_documents_say(monkeypatch, processors, fused):
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    found = {way: auto_batch_pixels({"phases": way}, read_setting({}, read_prices(TABLE))) for way in (*WAYS, "auto")}
+    assert found == {"split": 2**28, "fused": fused, "auto": fused}
+    usage, cluster = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("usage.md", "hpc.md"))
+    row = next(line for line in usage.splitlines() if line.startswith("| `--batch_pixels`"))
+    assert f"{2**28:,} for `split`" in row
+    assert f"{fused:,} with" in row
+    assert f"{2**28 // 10**6} Mpx" in cluster
+    assert f"{2**31 // 10**6:,} Mpx" in cluster
+
+
+def _unlimited(mode, setting):
+    """What the automatic batch size would be if nothing but the disk stood against large batches."""
+    fleet = setting.fleet
+    stations = {phase: replace(station, slots=1) for phase, station in fleet.stations.items()}
+    place = replace(fleet.place, start_s=1e9, losses_per_h=0.0)
+    return choose_batch_pixels(mode, replace(fleet, stations=stations, place=place), setting.rates, setting.disk_bytes)
+
+
+@pytest.mark.parametrize("gigabytes", [20, 21, 22, 26])
+def test_no_batch_size_is_advised_that_auto_would_refuse_for_its_disk(gigabytes):
+    parameters = {**GOOGLE, "gcp_boot_disk": f"{gigabytes} GB", "gcp_max_gpus": 1}
+    setting = read_setting(parameters, read_prices(TABLE))
+    # for one GPU and so much work the largest batches that are allowed cost least
+    money = project_money([2**31], _samples(4), parameters, setting)
+    for way in ("cheapest", "fastest"):
+        best = money[way]
+        assert best["batch_pixels"] <= _unlimited(best["mode"], setting)
+    rates = setting.rates
+    split_bytes = rates.results_bytes_per_px + rates.pixels_bytes_per_px + rates.heads_bytes_per_px
+    for mode, per_px in (("split", split_bytes), ("fused", rates.results_bytes_per_px)):
+        most = _unlimited(mode, setting)
+        assert most == 2**LEAST_LOG2 or 2 * most * per_px <= setting.disk_bytes < 4 * most * per_px
 
 
 def test_a_long_record_is_packed_and_comes_back():

@@ -3,13 +3,15 @@
 import json
 import shutil
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cellbatch.errors import ConfigError, InputError
-from cellbatch.inference.conversion import compare_heads
+from cellbatch.inference import conversion
+from cellbatch.inference.conversion import compare_heads, converter_version
 from cellbatch.io.model_sources import describe_source, find_source
 from cellbatch.io.models import read_manifest
 from cellbatch.phases.model_shelves import find_model
@@ -133,6 +135,23 @@ def test_an_engine_that_cannot_run_these_weights(tmp_path):
 def test_the_name_follows_the_form_of_the_weights():
     source = describe_source(DEMO)
     assert name_prepared(source, "tensorflow") != name_prepared(source, "onnxruntime")
+
+
+@pytest.mark.parametrize("found", ["1.16.1", "1.17.0", None])
+def test_the_name_is_the_same_where_there_is_no_converter(monkeypatch, found):
+    """A plan without TensorFlow, in a container of its own, names the model that another one with it prepares."""
+    expected = name_prepared(describe_source(DEMO), "onnxruntime")
+
+    def version(_):
+        if found is None:
+            raise PackageNotFoundError
+        return found
+
+    monkeypatch.setattr(conversion, "version", version)
+    assert converter_version().endswith(f"tf2onnx {found}" if found else "no tf2onnx")
+    assert name_prepared(describe_source(DEMO), "onnxruntime") == expected
+    monkeypatch.setattr("cellbatch.phases.prepare_model.CONVERSION", conversion.CONVERSION + 1)
+    assert name_prepared(describe_source(DEMO), "onnxruntime") != expected
 
 
 def test_differences_of_heads():

@@ -1,7 +1,10 @@
 process INFER_TILES {
     tag "${meta.id} ${shard + 1}/${meta.shards} (${meta.images})"
     label 'process_gpu'
-    memory { "${meta.memory.infer * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
+    memory {
+        def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
+        "${meta.machine_memory?.infer?.getAt(attempt - 1) ?: meta.memory.infer * attempt} MB"
+    }
     machineType { meta.machine?.infer?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
 
     input:

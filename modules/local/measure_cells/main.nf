@@ -1,7 +1,10 @@
 process MEASURE_CELLS {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
-    memory { "${meta.memory.measure * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
+    memory {
+        def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
+        "${meta.machine_memory?.measure?.getAt(attempt - 1) ?: meta.memory.measure * attempt} MB"
+    }
     machineType { meta.machine?.measure?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
 
     input:

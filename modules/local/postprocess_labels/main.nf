@@ -1,7 +1,10 @@
 process POSTPROCESS_LABELS {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
-    memory { "${meta.memory.postprocess * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
+    memory {
+        def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
+        "${meta.machine_memory?.postprocess?.getAt(attempt - 1) ?: meta.memory.postprocess * attempt} MB"
+    }
     machineType { meta.machine?.postprocess?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
 
     input:

@@ -3,7 +3,7 @@ include { withoutSecrets } from '../../../subworkflows/local/launch/main'
 process PREPARE_MODEL {
     tag "${task.ext.model ? withoutSecrets(task.ext.model) : name.take(12)}"
     label 'process_single'
-    // models that were prepared once are kept there, under a name made of the source and of the converter
+    // models that were prepared once are kept there, under a name made of the source and of the conversion
     storeDir { task.ext.model_cache ? "${task.ext.model_cache}/${name}" : null }
 
     input:

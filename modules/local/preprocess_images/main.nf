@@ -1,7 +1,10 @@
 process PREPROCESS_IMAGES {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
-    memory { "${meta.memory.preprocess * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
+    memory {
+        def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
+        "${meta.machine_memory?.preprocess?.getAt(attempt - 1) ?: meta.memory.preprocess * attempt} MB"
+    }
     machineType { meta.machine?.preprocess?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
 
     input:

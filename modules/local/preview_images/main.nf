@@ -1,7 +1,10 @@
 process PREVIEW_IMAGES {
     tag "${meta.id} (${meta.images})"
     label 'process_gpu'
-    memory { "${(meta.machine ? meta.memory.infer : [meta.memory.preprocess, meta.memory.infer].max() + 512) * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
+    memory {
+        def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
+        "${meta.machine_memory?.infer?.getAt(attempt - 1) ?: ([meta.memory.preprocess, meta.memory.infer].max() + 512) * attempt} MB"
+    }
     machineType { meta.machine?.infer?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
 
     input:

@@ -1,7 +1,10 @@
 process SEGMENT_BATCH {
     tag "${meta.id} (${meta.images})"
     label 'process_gpu'
-    memory { "${meta.memory.fused * (task.exitStatus in [75, 137] ? task.attempt : 1)} MB" }
+    memory {
+        def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
+        "${meta.machine_memory?.fused?.getAt(attempt - 1) ?: meta.memory.fused * attempt} MB"
+    }
     machineType { meta.machine?.fused?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
 
     input:

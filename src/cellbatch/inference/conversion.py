@@ -26,7 +26,7 @@ Network = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 def converter_version() -> str:
-    """Name what decides the result of a conversion, for the names of prepared models."""
+    """Name what decides the result of a conversion, where it is made."""
     try:
         return f"conversion {CONVERSION}, opset {OPSET}, tf2onnx {version('tf2onnx')}"
     except PackageNotFoundError:

@@ -120,7 +120,7 @@ def source_key(source: ModelSource, converter: str) -> str:
     Parameters
     ----------
     source : the model
-    converter : versions of the conversion, and the form of the weights that is wanted
+    converter : number of the conversion, and the form of the weights that is wanted
 
     Returns
     -------

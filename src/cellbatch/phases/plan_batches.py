@@ -106,7 +106,9 @@ def plan_batches(
     cuts = cut_batches([p.sample.sample for p in planned], [weigh(p.model_pixels) for p in planned], batch_pixels)
     pixels = [sum(planned[i].model_pixels for i in cut) for cut in cuts]
     tiles = [sum(planned[i].tiles for i in cut) for cut in cuts]
-    money = project_money(pixels, [p.sample for p in planned], parameters, setting, tiles)
+    layout = choose_layout(parameters.get("results_layout"), len(planned), parameters.get("table_format") or "parquet")
+    samples = [p.sample for p in planned]
+    money = project_money(pixels, samples, parameters, setting, tiles, is_packed=layout == BATCH)
     if engine == DEEPCELL:
         money["phases"]["why"] = "--engine deepcell does all of an image in one step"
     size = parameters.get("shard_pixels")
@@ -117,9 +119,7 @@ def plan_batches(
         shard_pixels=AUTO_SHARD_PIXELS if size in (None, AUTO) else int(size),
         is_guarded=keep_going,
         fused_cores=setting.fleet.stations[FUSED].vcpus,
-        layout=choose_layout(
-            parameters.get("results_layout"), len(planned), parameters.get("table_format") or "parquet"
-        ),
+        layout=layout,
     )
     batches = [_describe([planned[i] for i in cut], sheet.files, directives) for cut in cuts]
     if directives.phases == FUSED and parameters.get("phases") == AUTO:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cellbatch.errors import ConfigError
-from cellbatch.planning.batch_size import LEAST_LOG2, MOST_LOG2, choose_batch_pixels
+from cellbatch.planning.batch_size import LEAST_LOG2, choose_batch_pixels, fitting_log2
 from cellbatch.planning.cost import (
     MONTH_H,
     MPX,
@@ -45,8 +45,6 @@ DISK_KEPT_GB = 20
 LOCAL_DISK_BYTES = 1.1e10
 FILES_PER_SAMPLE = 5
 FILES_PER_BATCH = 4
-# results are packed by batch above so many samples
-PACKED_ABOVE = 10_000
 FLEETS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -108,7 +106,8 @@ def assign_machines(
 
     Parameters
     ----------
-    batches : as ``plan_batches`` makes them; ``meta`` gains ``machine``: phase → machine type by attempt
+    batches : as ``plan_batches`` makes them; ``meta`` gains ``machine`` (phase → machine type by attempt) and
+        ``machine_memory`` (phase → MiB to ask for on it, by attempt)
     parameters : of the run
     prices : the table that knows the machine types
 
@@ -128,17 +127,23 @@ def assign_machines(
     gpu = gpu_machines(parameters, prices)
     used: dict[str, dict[str, int]] = {}
     for batch in batches:
-        memory, names = batch["meta"]["memory"], {}
+        memory, names, offered = batch["meta"]["memory"], {}, {}
         for phase, need_mb in dict(memory).items():
             sizes = gpu if phase in ("infer", FUSED) else cpu
-            chosen = [smallest_machine(sizes, CPUS_PER_TASK, need_mb * attempt) for attempt in range(1, ATTEMPTS + 1)]
-            if chosen[0] is None:
+            first = smallest_machine(sizes, CPUS_PER_TASK, need_mb)
+            if first is None:
                 raise ConfigError(_too_large(batch, phase, need_mb, sizes))
-            memory[phase] = chosen[0].task_memory_mb
-            names[phase] = [(machine or sizes[-1]).name for machine in chosen]
+            # a task that died on the first machine had all that this offers: each attempt after it needs a multiple
+            chosen = [
+                smallest_machine(sizes, CPUS_PER_TASK, first.task_memory_mb * attempt) or sizes[-1]
+                for attempt in range(1, ATTEMPTS + 1)
+            ]
+            memory[phase] = first.task_memory_mb
+            names[phase] = [machine.name for machine in chosen]
+            offered[phase] = [machine.task_memory_mb for machine in chosen]
             counts = used.setdefault(PROCESS_NAMES[phase], {})
-            counts[chosen[0].name] = counts.get(chosen[0].name, 0) + 1
-        batch["meta"]["machine"] = names
+            counts[first.name] = counts.get(first.name, 0) + 1
+        batch["meta"] |= {"machine": names, "machine_memory": offered}
     return used
 
 
@@ -154,6 +159,8 @@ def project_money(
     parameters: Mapping[str, Any],
     setting: Setting,
     tiles: Sequence[int] = (),
+    *,
+    is_packed: bool = False,
 ) -> dict[str, Any]:
     """Hours and dollars of both ways of running, on both markets, and the cheapest batch size and fleet.
 
@@ -164,10 +171,11 @@ def project_money(
     parameters : of the run
     setting : as ``read_setting`` gives it
     tiles : of the network, per batch; as of large images where they are not given
+    is_packed : the results are files per batch, not per sample
     """
-    if len(samples) > PACKED_ABOVE:
+    if is_packed:
         setting = replace(setting, rates=setting.rates.packed)
-    files = _published_files(len(samples), len(pixels))
+    files = FILES_PER_BATCH * len(pixels) if is_packed else FILES_PER_SAMPLE * len(samples)
     seen = [count / TILES_PER_MPX * MPX for count in tiles]
     workload = Workload(pixels, len(samples), _image_bytes(samples), files, seen)
     found = [
@@ -229,10 +237,7 @@ def _alternatives(workload: Workload, setting: Setting) -> dict[str, Any]:
     total, fleet = float(sum(workload.pixels)), setting.fleet
     tried: list[tuple[Estimate, int, int]] = []
     for mode in ("split", FUSED):
-        room = setting.disk_bytes / (setting.rates.results_bytes_per_px + (18 if mode == "split" else 0))
-        for exponent in range(LEAST_LOG2, MOST_LOG2 + 1):
-            if 2**exponent > room and exponent > LEAST_LOG2:
-                continue
+        for exponent in range(LEAST_LOG2, fitting_log2(mode, setting.rates, setting.disk_bytes) + 1):
             count = max(1, round(total / 2 ** (exponent - 1))) if total > 2**exponent else 1
             seen = [sum(workload.network_pixels) / count] * count if workload.network_pixels else ()
             sized = replace(workload, pixels=[int(total / count)] * count, network_pixels=seen)
@@ -272,10 +277,6 @@ def _image_bytes(samples: Sequence[SampleSpec]) -> float:
     return float(
         sum(s.shape[0] * s.shape[1] * max(1, len(s.channel_names)) * np.dtype(s.dtype).itemsize for s in samples)
     )
-
-
-def _published_files(samples: int, batches: int) -> int:
-    return FILES_PER_BATCH * batches if samples > PACKED_ABOVE else FILES_PER_SAMPLE * samples
 
 
 def _gigabytes(size: str) -> float:

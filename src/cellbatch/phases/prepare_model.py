@@ -12,7 +12,7 @@ import numpy as np
 
 from cellbatch.errors import ConfigError, InputError
 from cellbatch.inference.blending import extract_tiles
-from cellbatch.inference.conversion import TensorflowNetwork, compare_heads, converter_version
+from cellbatch.inference.conversion import CONVERSION, OPSET, TensorflowNetwork, compare_heads, converter_version
 from cellbatch.inference.engine import DEEPCELL, WEIGHTS_FORM
 from cellbatch.io.atomic import atomic_path, write_text
 from cellbatch.io.images import open_image
@@ -83,8 +83,11 @@ def prepare_model(source: ModelSource, output: Path, options: PreparationOptions
 
 
 def name_prepared(source: ModelSource, engine: str) -> str:
-    """Name under which a prepared model is kept: of its source, of the converter, and of the form of weights."""
-    return source_key(source, f"{WEIGHTS_FORM[engine]}, {converter_version()}")
+    """Name under which a prepared model is kept: of its source, of the conversion, and of the form of weights.
+
+    The converter's own version stays out: who names a model need not have the converter.
+    """
+    return source_key(source, f"{WEIGHTS_FORM[engine]}, conversion {CONVERSION}, opset {OPSET}")
 
 
 def write_manifest_line(model: Path, output: Path) -> None:

@@ -39,10 +39,24 @@ def choose_batch_pixels(mode: str, fleet: Fleet, rates: Rates, disk_bytes: float
     waiting_per_s = (station.slots - 1) / station.slots / (HORIZON_H * HOUR_S)
     best_s = math.sqrt(2 * setup_s / (losses_per_s + waiting_per_s))
     pixels = 2 * best_s / _s_per_mpx(slowest, fleet, rates) * MPX
+    return int(2 ** min(max(round(math.log2(pixels)), LEAST_LOG2), fitting_log2(mode, rates, disk_bytes)))
+
+
+def fitting_log2(mode: str, rates: Rates, disk_bytes: float) -> int:
+    """Largest budget whose tasks fit the disk at twice its size, within the bounds of all budgets, as a power of two.
+
+    Parameters
+    ----------
+    mode, rates, disk_bytes : as for ``choose_batch_pixels``
+
+    Examples
+    --------
+    >>> 2 ** fitting_log2("split", Rates(), 1.1e10), 2 ** fitting_log2("fused", Rates(), 1.1e10)
+    (268435456, 2147483648)
+    """
     per_px = rates.results_bytes_per_px + (0 if mode == FUSED else rates.pixels_bytes_per_px + rates.heads_bytes_per_px)
-    fitting = disk_bytes / per_px / 2
-    exponent = min(round(math.log2(pixels)), math.floor(math.log2(max(fitting, 1))))
-    return int(2 ** min(max(exponent, LEAST_LOG2), MOST_LOG2))
+    exponent = math.floor(math.log2(max(disk_bytes / per_px / 2, 1)))
+    return min(max(exponent, LEAST_LOG2), MOST_LOG2)
 
 
 def _s_per_mpx(process: str, fleet: Fleet, rates: Rates) -> float:

@@ -36,9 +36,10 @@ def read_attempts(trace: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``process, batch, attempt, outcome`` (done, failed or preempted), ``machine``, ``queue_s`` (from submission
-        until the machine runs), ``staging_s`` (image, driver, files), ``work_s``, ``lost_s`` (attempts that failed),
-        ``held_s`` (what is paid) and ``dollars``. Cached tasks were paid by an earlier run and are left out.
+        ``process, tag`` (of the task: a batch has several tasks of a process where its images are cut into shards),
+        ``batch, attempt, outcome`` (done, failed or preempted), ``machine``, ``queue_s`` (from submission until the
+        machine runs), ``staging_s`` (image, driver, files), ``work_s``, ``lost_s`` (attempts that failed), ``held_s``
+        (what is paid) and ``dollars``. Cached tasks were paid by an earlier run and are left out.
 
     Raises
     ------
@@ -52,31 +53,28 @@ def read_attempts(trace: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
     times = ran[list(_TIMES)].apply(pd.to_numeric, errors="coerce").astype("float64") / 1000
     exits = pd.to_numeric(ran["exit"], errors="coerce").astype("float64")
     attempt = pd.to_numeric(ran["attempt"], errors="coerce").fillna(1).astype(int)
-    batch = ran["tag"].astype(str).str.split(" ").str[0].where(ran["tag"].astype(str) != "-", "")
+    tag = ran["tag"].astype(str)
+    batch = tag.str.split(" ").str[0].where(tag != "-", "")
     done = ran["status"] == "COMPLETED"
     started = times["start"].fillna(times["submit"])
     held = (times["complete"] - started).clip(lower=0).fillna(0)
     work = times["realtime"].where(done, 0).fillna(0).clip(upper=held)
-    machines = _machines(ran["process"], batch, attempt, exits, plan)
+    tasks = pd.DataFrame({"process": ran["process"], "tag": tag, "batch": batch, "attempt": attempt})
+    machines = _machines(tasks, exits, plan)
     unknown = sorted(set(machines) - set(plan["machine_hour"]))
     if unknown:
         raise ValueError(f"no price for the machine {', '.join(unknown)} in plan.json")
-    return pd.DataFrame(
-        {
-            "process": ran["process"],
-            "batch": batch,
-            "attempt": attempt,
-            "outcome": np.select([done, exits.isin(PREEMPTED)], ["done", "preempted"], "failed"),
-            "machine": machines,
-            "submit_s": times["submit"],
-            "complete_s": times["complete"],
-            "queue_s": (started - times["submit"]).clip(lower=0).fillna(0),
-            "staging_s": (held - work).where(done, 0),
-            "work_s": work,
-            "lost_s": held.where(~done, 0),
-            "held_s": held,
-            "dollars": held / 3600 * machines.map(plan["machine_hour"]).astype(float),
-        }
+    return tasks.assign(
+        outcome=np.select([done, exits.isin(PREEMPTED)], ["done", "preempted"], "failed"),
+        machine=machines,
+        submit_s=times["submit"],
+        complete_s=times["complete"],
+        queue_s=(started - times["submit"]).clip(lower=0).fillna(0),
+        staging_s=(held - work).where(done, 0),
+        work_s=work,
+        lost_s=held.where(~done, 0),
+        held_s=held,
+        dollars=held / 3600 * machines.map(plan["machine_hour"]).astype(float),
     )
 
 
@@ -102,18 +100,17 @@ def build_cost(trace: pd.DataFrame, timings: pd.DataFrame, plan: Mapping[str, An
     return table.astype({"planned": "float64", "measured": "float64"})
 
 
-def _machines(
-    process: pd.Series, batch: pd.Series, attempt: pd.Series, exits: pd.Series, plan: Mapping[str, Any]
-) -> pd.Series:
+def _machines(tasks: pd.DataFrame, exits: pd.Series, plan: Mapping[str, Any]) -> pd.Series:
     """Machine of each attempt: a larger one after a death for memory, as the profile asks."""
     by_batch = {entry["id"]: entry.get("machine", {}) for entry in plan["batch_list"]}
-    ends = dict(zip(zip(process, batch, attempt, strict=True), exits, strict=True))
+    keys = list(zip(tasks["process"], tasks["tag"], tasks["attempt"], strict=True))
+    ends = dict(zip(keys, exits, strict=True))
     found = []
-    for name, identifier, number in zip(process, batch, attempt, strict=True):
-        sizes = by_batch.get(identifier, {}).get(PHASE_OF.get(name, ""))
-        grown = ends.get((name, identifier, number - 1)) in MORE_MEMORY_AFTER
+    for (process, tag, number), batch in zip(keys, tasks["batch"], strict=True):
+        sizes = by_batch.get(batch, {}).get(PHASE_OF.get(process, ""))
+        grown = ends.get((process, tag, number - 1)) in MORE_MEMORY_AFTER
         found.append(sizes[min(number, len(sizes)) - 1 if grown else 0] if sizes else plan["default_machine"])
-    return pd.Series(found, index=process.index, dtype=object)
+    return pd.Series(found, index=tasks.index, dtype=object)
 
 
 def _planned(attempts: pd.DataFrame, plan: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -129,7 +126,7 @@ def _process_rows(process: str, attempts: pd.DataFrame, planned: Mapping[str, An
     outcomes = own["outcome"].value_counts()
     hours, dollars = (planned.get(name, {}).get(process) for name in ("task_hours", "dollars_by"))
     rows: list[tuple[str, str, Any, Any]] = [
-        ("tasks", "", None, own["batch"].nunique() if PHASE_OF.get(process) else (own["outcome"] == "done").sum()),
+        ("tasks", "", None, own["tag"].nunique() if PHASE_OF.get(process) else (own["outcome"] == "done").sum()),
         ("attempts", "", None, len(own)),
         ("failed attempts", "", None, outcomes.get("failed", 0)),
         ("preempted attempts", "", None, outcomes.get("preempted", 0)),

@@ -255,11 +255,13 @@ def writeCost(projectDir, outdir) {
     copies.deleteDir()
 }
 
-// Fingerprint of all source files that a phase imports, directly or not, and of the native kernels if it calls any.
+// Fingerprint of all source files that a phase imports, directly or not, of the JSON files that lie in their packages, and of
+// the native kernels if it calls any.
 def codeOf(projectDir, phase) {
     def source = "${projectDir}/src/cellbatch"
     def modules = importsOf(source, importedBy(file("${projectDir}/bin/${phase}.py").text), [])
-    def data = files("${source}/**.json")
+    def packages = modules.collect { name -> file(placeOf(source, name), glob: false) }.findAll { place -> place.isDirectory() }
+    def data = packages.collectMany { place -> files("${place}/*.json") }
     def kernels = modules.any { name -> name.startsWith('cellbatch._native.') } ? files("${source}/_native/*.{cpp,hpp}") : []
     def texts = modules.sort().collect { name -> textOf(source, name) }
     (texts + (data.sort() + kernels.sort()).collect { entry -> entry.text }).join('').md5()
@@ -282,8 +284,13 @@ def importedBy(text) {
     (text =~ /(?m)^\s*(?:from|import)\s+(cellbatch[.\w]*)/).collect { match -> match[1] }
 }
 
+// Where a module or package of that name would lie.
+def placeOf(source, module) {
+    source + module.replace('.', '/').drop('cellbatch'.length())
+}
+
 def textOf(source, module) {
-    def path = source + module.replace('.', '/').drop('cellbatch'.length())
+    def path = placeOf(source, module)
     def script = file("${path}.py", glob: false)
     script.exists() ? script.text : file("${path}/__init__.py", glob: false).text
 }
