@@ -24,9 +24,8 @@ process CELLBATCH_SEGMENT {
 
     script:
     prefix = task.ext.prefix ?: "${meta.id}"
-    def quoted = { name -> "'" + "${name}".replace("'", "'\\''") + "'" }
     """
-    cellbatch segment --nuclear-image ${quoted(img)} ${membrane_img ? "--membrane-image ${quoted(membrane_img)}" : ''} \\
+    cellbatch segment --nuclear-image ${img} ${membrane_img ? "--membrane-image ${membrane_img}" : ''} \\
         --outdir . --sample '${prefix}' --output-name '${prefix}.tif' --threads ${task.cpus} ${task.ext.args ?: ''}
     printf '"%s":\\n    cellbatch: %s\\n' '${task.process}' "\$(cellbatch --version)" > versions.yml
     """

@@ -9,7 +9,7 @@ workflow {
     membranes = images.map { meta, image -> [meta, params.with_membrane ? image : []] }
     CELLBATCH_SEGMENT(images, membranes)
     CELLBATCH_SEGMENT.out.mask.view { meta, mask -> "mask ${meta.id} ${mask}" }
-    CELLBATCH_SEGMENT.out.labels.view { meta, labels -> "labels ${meta.id} ${labels.size()}" }
-    CELLBATCH_SEGMENT.out.overlays.view { meta, pictures -> "overlays ${meta.id} ${pictures.size()}" }
+    CELLBATCH_SEGMENT.out.labels.view { meta, labels -> "labels ${meta.id} ${[labels].flatten().size()}" }
+    CELLBATCH_SEGMENT.out.overlays.view { meta, pictures -> "overlays ${meta.id} ${[pictures].flatten().size()}" }
     CELLBATCH_SEGMENT.out.versions.first().view { file -> file.text }
 }
