@@ -9,6 +9,7 @@ import pandas as pd
 from founding_table import COUNT, TILES
 from kernel_tables import blocks, preprocessing, watershed
 from page_format import THIS, at, count_runs, make_table, ratio_in_turn, show
+from reference_sizes import extrapolate
 
 # these ask for the same memory whatever the size
 FIXED = ("PLAN_BATCHES", "PREPARE_MODEL", "REPORT_RUN")
@@ -86,7 +87,7 @@ def sizes(table: pd.DataFrame) -> str:
 
 def against_deepcell(table: pd.DataFrame) -> str:
     """DeepCell's path and its post-processing alone, beside ours."""
-    parts = []
+    parts, estimates = [], []
     groups = {
         "The whole path": ("DeepCell, whole path", ("ours, all results",)),
         "Post-processing alone, one compartment": ("toolbox on our heads", ("ours at once", "ours by blocks")),
@@ -104,8 +105,20 @@ def against_deepcell(table: pd.DataFrame) -> str:
                 ratios = ratio_in_turn(part, value, (peer, way), ["side_px"])
                 rows += [(f"{peer} / {way}", *(ratios.get(side) for side in sides))]
         parts.append(f"\n{title}:\n\n{make_table(['', *(f'{side}²' for side in sides)], rows)}")
+        if len(sides) > 1:
+            estimates += [(way, *_at_16384(medians.loc[way])) for way in (peer, *ours)]
+    if estimates:
+        header = ("of 16384² px (268 Mpx), from the two largest sizes", "time grows as px to the", "minutes", "GB")
+        parts.append(f"\nWhat a larger image would take:\n\n{make_table(header, estimates)}")
     labels = "equal on every pixel" if table["is_equal"].all() else "NOT equal"
     return "".join(parts) + f"\n{count_runs(table, ['way', 'side_px'])} Labels of post-processing alone: {labels}.\n"
+
+
+def _at_16384(medians: pd.DataFrame) -> tuple[float, float, float]:
+    """Power of the time, minutes and GB."""
+    known = [(side, row["wall_ns_px"] * side**2 / 1e9, row["peak_mb"] * 1e6) for side, row in medians.iterrows()]
+    power, seconds, memory = extrapolate(*known[-2:])
+    return power, seconds / 60, memory / 1e9
 
 
 def breakdown(table: pd.DataFrame) -> str:

@@ -133,19 +133,20 @@ def show(results: Results, what: str, side: int, told: dict | None) -> None:
         )
 
 
+def extrapolate(near: tuple[int, float, float], far: tuple[int, float, float]) -> tuple[float, float, float]:
+    """Say from side, seconds and peak bytes of two sizes what 16384² px take: power of the pixels, seconds, bytes."""
+    power = math.log(far[1] / near[1]) / math.log(far[0] ** 2 / near[0] ** 2)
+    per_px = (far[2] - near[2]) / (far[0] ** 2 - near[0] ** 2)
+    return power, far[1] * (FAR_PX / far[0] ** 2) ** power, far[2] + per_px * (FAR_PX - far[0] ** 2)
+
+
 def fit(what: str, found: dict[int, dict | None]) -> None:
     """Print what the two largest sizes say of 16384² px."""
-    sides = [side for side, told in sorted(found.items()) if told][-2:]
-    if len(sides) < 2:
-        return
-    (near, far), (one, other) = sides, (found[side] for side in sides)
-    power = math.log(other["wall"] / one["wall"]) / math.log(far**2 / near**2)
-    seconds = other["wall"] * (FAR_PX / far**2) ** power
-    slope = (other["peak"] - one["peak"]) / (far**2 - near**2)
-    memory = other["peak"] + slope * (FAR_PX - far**2)
-    print(
-        f"{what}: time grows as px^{power:.2f}; 16384² px would take {seconds / 60:.0f} min and {memory / 1e9:.0f} GB"
-    )
+    known = [(side, told["wall"], told["peak"]) for side, told in sorted(found.items()) if told][-2:]
+    if len(known) == 2:
+        power, seconds, memory = extrapolate(*known)
+        grows = f"{what}: time grows as px^{power:.2f}"
+        print(f"{grows}; 16384² px would take {seconds / 60:.0f} min and {memory / 1e9:.0f} GB")
 
 
 def run_ours(image: Path, outdir: Path, limit_gb: float) -> dict | None:
