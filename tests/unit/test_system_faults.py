@@ -95,6 +95,11 @@ def write_handoff(path: Path) -> None:
         handoff.write("a", "bins", np.random.default_rng(0).integers(0, 255, (200, 200), np.uint8))
 
 
+def write_notes(path: Path) -> None:
+    with HandoffWriter(path) as handoff:
+        handoff.write("a", "bins", np.zeros((2, 2), np.uint8), {"notes": ["note"] * 5000})
+
+
 def write_many_labels(path: Path) -> None:
     write_labels(path, np.arange(90_000, dtype=np.uint32).reshape(300, 300), 0.5, "whole_cell", 1)
 
@@ -102,6 +107,7 @@ def write_many_labels(path: Path) -> None:
 WRITERS = {
     "a.bin": lambda path: write_bytes(path, bytes(5000)),
     "a.pixels.zip": write_handoff,
+    "notes.zip": write_notes,
     "a.whole_cell.ome.tif": write_many_labels,
 }
 
