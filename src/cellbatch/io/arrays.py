@@ -212,6 +212,8 @@ def _header(
 ) -> ImageHeader:
     """Header of an array whose axes are YX or CYX."""
     shape = layout.image_shape
+    if layout.dtype.kind == "U":  # which names beside an image may be
+        raise InputError(f"{name}: holds text ({layout.dtype}), expected the numbers of an image; save those")
     if len(shape) not in (2, 3):
         raise InputError(f"{name}: has shape {shape}, expected (Y, X) or (C, Y, X); save it so")
     if len(shape) == 3 and not named:
