@@ -8,6 +8,7 @@ from cellbatch.cli import Parser, run
 from cellbatch.phases.crashes import outlive_crashes
 from cellbatch.phases.failures import Failures
 from cellbatch.phases.label_files import LabelFiles
+from cellbatch.phases.method_options import WATERSHED
 from cellbatch.phases.postprocess_labels import postprocess_labels
 from cellbatch.phases.samples import read_batch
 from cellbatch.phases.timing_files import write_timings
@@ -36,7 +37,7 @@ def main() -> None:
         options.model,
         LabelFiles(options.outdir, options.handoff, "ome-tiff" in options.formats.split(","), options.layout),
         compartment=options.compartment,
-        overrides={name: getattr(options, name) for name in THRESHOLDS + SIZES},
+        overrides={name: getattr(options, name) for name in WATERSHED},
         processes=options.processes,
         failures=failures,
     )

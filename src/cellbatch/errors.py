@@ -83,5 +83,18 @@ def explain_system_error(error: OSError) -> CellbatchError | None:
     return None
 
 
+def let_pass(name: str, error: Exception) -> None:
+    """Raise a fault of disk or network again: it must not be told as damage of the file.
+
+    Raises
+    ------
+    OSError
+        if it is one; it names the file
+    """
+    if isinstance(error, OSError) and isinstance(explain_system_error(error), EngineError):
+        error.filename = name
+        raise error
+
+
 class NeedsMoreMemory(EngineError):
     """A task that could go on, but not within the memory that it was promised; it is repeated with more."""

@@ -21,15 +21,15 @@ from tests.property.test_tiles_property import grids
     image=images(),
     percentile=st.one_of(st.none(), st.floats(0, 100)),
     kernel_size=st.none() | st.integers(1, 64),
-    strip_px=st.integers(1, 100),
+    strip_rows=st.integers(1, 100),
     is_stored=st.booleans(),
 )
-def test_statistics_from_strips_are_those_of_the_whole(image, percentile, kernel_size, strip_px, is_stored):
+def test_statistics_from_strips_are_those_of_the_whole(image, percentile, kernel_size, strip_rows, is_stored):
     options = PreprocessingOptions(percentile, kernel_size)
     expected = compute_statistics(image, options)
     store = np.full(image.shape, 255, np.uint8) if is_stored else None
     found = stream_statistics(
-        lambda y0, y1: image[y0:y1], image.shape[:2], image.shape[2], options, bins=store, strip_px=strip_px
+        lambda y0, y1: image[y0:y1], image.shape[:2], image.shape[2], options, bins=store, strip_rows=strip_rows
     )
     found_arrays = found.to_arrays()
     for name, values in expected.to_arrays().items():

@@ -94,6 +94,16 @@ def test_shapes_are_joined_and_tell_their_sample(tmp_path):
     assert features[0]["properties"]["measurements"] == {"Area": 16}
 
 
+def test_shapes_that_were_written_plain_and_compressed_are_joined_once(tmp_path):
+    for name in ("a.b.geojson", "a.geojson", "a.geojson.gz", "b.geojson.gz"):
+        with ShapeWriter(tmp_path / name, name.partition(".geojson")[0]) as shapes:
+            shapes.write(1, SQUARE, SQUARE, {})
+    join_shapes(tmp_path, "b0001")
+    (path,) = tmp_path.iterdir()
+    features = json.loads(gzip.decompress(path.read_bytes()))["features"]
+    assert [one["properties"]["sample"] for one in features] == ["a.b", "a", "b"]
+
+
 def test_pictures_of_what_passed_are_left_out(tmp_path):
     folder = tmp_path / "qc"
     folder.mkdir()

@@ -37,6 +37,8 @@ class config:
     list_physical_devices = staticmethod(lambda kind: [])
 class errors:
     class ResourceExhaustedError(Exception): pass
+    class InternalError(Exception): pass
+    class UnknownError(Exception): pass
 class keras:
     class models:
         @staticmethod
@@ -48,7 +50,7 @@ class keras:
 """
 # labels 2, 4, … in columns of 10 px: numbers with gaps, as DeepCell may leave them
 APPLICATIONS = """
-import json, os, numpy
+import json, os, numpy, tensorflow
 class Mesmer:
     model_mpp = 0.5
     def __init__(self, model): self.model = model
@@ -56,6 +58,9 @@ class Mesmer:
         mode = open(os.path.join(self.model, "saved_model.pb")).read()
         if mode == "memory": raise MemoryError()
         if mode == "dies": os._exit(9)
+        if mode == "full": raise OSError(28, "No space left on device")
+        if mode == "gpu": raise tensorflow.errors.InternalError("CUDA error")
+        if image.min() < 0: [][0]
         if image.max() > 1e6: raise ValueError("too bright")
         with open(os.path.join(self.model, "..", "..", "asked.json"), "w") as file:
             json.dump([image_mpp, image.dtype.name, image.shape, options], file)
@@ -145,9 +150,12 @@ def test_one_compartment(tmp_path):
 @pytest.mark.parametrize(
     ("mode", "bright", "error", "message"),
     [
-        ("memory", 1, EngineError, "sample a: DeepCell ran out of memory"),
+        ("memory", 1, EngineError, "sample a: DeepCell ran out of memory: MemoryError; the task"),
+        ("full", 1, EngineError, r"sample a: the machine failed DeepCell .OSError: .* No space left on device.; look"),
+        ("gpu", 1, EngineError, r"sample a: the machine failed DeepCell .InternalError: CUDA error.; look"),
         ("dies", 1, EngineError, "sample a: the process of --engine deepcell died at 'label'"),
         ("", 1e9, InputError, "sample a: DeepCell refuses the image: too bright"),
+        ("", -1, InputError, "sample a: DeepCell refuses the image: IndexError: list index out of range"),
     ],
 )
 def test_what_goes_wrong_with_a_sample(tmp_path, mode, bright, error, message):
@@ -155,6 +163,21 @@ def test_what_goes_wrong_with_a_sample(tmp_path, mode, bright, error, message):
     how = InferenceOptions("deepcell", deepcell_python=make_python(tmp_path / "env"))
     with pytest.raises(error, match=message):
         run(tmp_path, draw_cells(1, (50, 60)) * np.float32(bright), how)
+
+
+def test_an_image_that_goes_wrong_does_not_take_the_next_one_along(tmp_path):
+    make_model(tmp_path)
+    process = DeepcellProcess(make_python(tmp_path / "env"))
+    try:
+        process.load("Mesmer", tmp_path / "model" / "saved_model", "cpu", 1)
+        for name, sign in (("bad", -1), ("good", 1)):
+            np.save(tmp_path / f"{name}.npy", sign * np.ones((9, 12, 2), np.float32))
+        with pytest.raises(InputError, match="IndexError"):
+            process.label(tmp_path / "bad.npy", 0.5, tmp_path / "labels", {"compartment": "both"})
+        process.label(tmp_path / "good.npy", 0.5, tmp_path / "labels", {"compartment": "both"})
+    finally:
+        process.close()
+    assert np.load(tmp_path / "labels").shape == (9, 12, 2)
 
 
 def test_a_network_that_deepcell_cannot_load(tmp_path):

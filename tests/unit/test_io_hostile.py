@@ -34,6 +34,8 @@ def zipped(**members: bytes) -> bytes:
 
 SOUND = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3)}", data=bytes(6))
 NAMES = npy("{'descr': '<U9', 'fortran_order': False, 'shape': (99999999999,)}")
+EMPTY = "{'descr': '<U0', 'fortran_order': False, 'shape': (2, 3)}"
+TEXT = npy("{'descr': '<U3', 'fortran_order': False, 'shape': (2, 3)}", data=bytes(72))
 PICKLE = npy("{'descr': '|O', 'fortran_order': False, 'shape': (2, 3)}", data=b"cos\nsystem\n(S'touch pwned'\ntR.")
 FILES = {
     "a header of 4 GB": ("a.npy", npy("{}", length=2**32 - 1), "its header claims 4294967295 bytes"),
@@ -43,6 +45,9 @@ FILES = {
         npy("{'descr': '|V8', 'fortran_order': False, 'shape': (1, 1)}", data=bytes(8)),
         "expected numbers",
     ),
+    "text for pixels": ("a.npy", TEXT, r"holds text .<U3., expected the numbers"),
+    "text for pixels in an archive": ("a.npz", zipped(image=TEXT), r"holds text .<U3., expected the numbers"),
+    "text without a length": ("a.npy", npy(EMPTY), r"holds text .<U0., expected the numbers"),
     "names of terabytes": ("a.npz", zipped(image=SOUND, channel_names=NAMES), "channel_names has"),
     "an object that runs code": ("a.npy", PICKLE, "expected numbers|Python objects"),
     "an object beside the image": ("a.npz", zipped(image=SOUND, axes=PICKLE), "expected numbers|Python objects"),

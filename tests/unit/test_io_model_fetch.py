@@ -1,15 +1,17 @@
 """Fetching weights, from a server on this machine that speaks the same protocol."""
 
+import errno
 import hashlib
 import json
 import logging
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
 import pytest
 
-from cellbatch.errors import ConfigError, EngineError, InputError
+from cellbatch.errors import ConfigError, EngineError, InputError, explain_system_error
 from cellbatch.io.model_fetch import fetch_archive
 from cellbatch.spec import ArchiveSource
 
@@ -94,6 +96,24 @@ def test_a_download_that_always_breaks_off_may_be_tried_later(site, tmp_path):
     site.broken = 3
     with pytest.raises(EngineError, match=r"in 3 attempts .the download broke off"):
         fetch(site, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "text"),
+    [(errno.ENOSPC, EngineError, "the disk is full"), (errno.EACCES, ConfigError, "may not be read or written")],
+)
+def test_a_disk_that_takes_no_file_is_no_fault_of_the_site(site, tmp_path, monkeypatch, number, kind, text):
+    def refuse(_source, sink, _size):
+        raise OSError(number, os.strerror(number), sink.name if number == errno.EACCES else None)
+
+    monkeypatch.setattr("cellbatch.io.model_fetch.shutil.copyfileobj", refuse)
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
+        fetch(site, tmp_path)
+    meant = explain_system_error(caught.value)
+    assert type(meant) is kind
+    assert str(meant).startswith(f"{tmp_path / 'x.tar.gz'}: {text}")
+    assert len(site.asked) == 1
     assert list(tmp_path.iterdir()) == []
 
 

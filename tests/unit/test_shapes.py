@@ -1,5 +1,6 @@
 """Outlines, and GeoJSON read back by an independent library."""
 
+import errno
 import gzip
 import json
 from pathlib import Path
@@ -105,6 +106,24 @@ def test_no_cells_are_an_empty_collection(tmp_path: Path) -> None:
     with ShapeWriter(tmp_path / "a.geojson", "s1"):
         pass
     assert json.loads((tmp_path / "a.geojson").read_text()) == {"type": "FeatureCollection", "features": []}
+
+
+@pytest.mark.parametrize("part", [b"\n]}\n", b'{"type":"FeatureCollection","features":['], ids=["end", "beginning"])
+def test_a_file_whose_end_or_beginning_finds_no_room_is_removed(
+    tmp_path: Path, part: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = gzip.GzipFile.write
+
+    def refuse(file: gzip.GzipFile, data: bytes) -> int:
+        if data == part:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data)
+
+    monkeypatch.setattr(gzip.GzipFile, "write", refuse)
+    with pytest.raises(OSError, match="No space left") as found, ShapeWriter(tmp_path / "a.geojson.gz", "s1"):
+        pass
+    assert found.value.filename == str(tmp_path / "a.geojson.gz")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unfinished_file_is_removed(tmp_path: Path) -> None:

@@ -7,21 +7,31 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
+from pyarrow import parquet
 
 from cellbatch.cli import run
 from cellbatch.errors import CellbatchError, explain_system_error
 from cellbatch.io.atomic import atomic_path, write_bytes
+from cellbatch.io.folders import ImageCollection
+from cellbatch.io.handoff_reader import HandoffReader
 from cellbatch.io.handoffs import HandoffWriter
 from cellbatch.io.images import open_image
 from cellbatch.io.labels import write_labels
-from cellbatch.io.samplesheet import Row
+from cellbatch.io.model_archives import unpack_archive
+from cellbatch.io.model_sources import describe_source
+from cellbatch.io.models import read_manifest
+from cellbatch.io.samplesheet import Row, read_samplesheet
+from cellbatch.io.tables import read_table
 from cellbatch.phases.check_samples import StagedFile, check_row
 from cellbatch.phases.failures import Failures
 from cellbatch.phases.samples import map_here
@@ -85,6 +95,11 @@ def write_handoff(path: Path) -> None:
         handoff.write("a", "bins", np.random.default_rng(0).integers(0, 255, (200, 200), np.uint8))
 
 
+def write_notes(path: Path) -> None:
+    with HandoffWriter(path) as handoff:
+        handoff.write("a", "bins", np.zeros((2, 2), np.uint8), {"notes": ["note"] * 5000})
+
+
 def write_many_labels(path: Path) -> None:
     write_labels(path, np.arange(90_000, dtype=np.uint32).reshape(300, 300), 0.5, "whole_cell", 1)
 
@@ -92,6 +107,7 @@ def write_many_labels(path: Path) -> None:
 WRITERS = {
     "a.bin": lambda path: write_bytes(path, bytes(5000)),
     "a.pixels.zip": write_handoff,
+    "notes.zip": write_notes,
     "a.whole_cell.ome.tif": write_many_labels,
 }
 
@@ -125,6 +141,16 @@ def test_a_sample_names_itself_and_the_file(monkeypatch: pytest.MonkeyPatch) -> 
     assert failures.found[0].reason.startswith("x.tif: is not there, or no longer")
 
 
+def make_zarr(path: Path) -> Path:
+    """An OME-Zarr 0.4 of 9 x 9 px."""
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("0", data=np.ones((9, 9), np.uint8))
+    axes = [{"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
+    open_image(path).close()
+    return path
+
+
 def test_a_disk_that_fails_is_not_told_as_damage_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.ones((9, 9), np.uint8))
@@ -132,6 +158,93 @@ def test_a_disk_that_fails_is_not_told_as_damage_of_the_file(tmp_path: Path, mon
     with pytest.raises(OSError, match="Input/output") as found:
         open_image(path)
     assert str(explain_system_error(found.value)).startswith(f"{path}: the disk or the network failed")
+
+
+@pytest.mark.parametrize("file", [".zattrs", ".zarray"])
+def test_a_disk_that_fails_is_not_told_as_damage_of_an_ome_zarr(
+    tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_zarr(tmp_path / "a.zarr")
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda at: fail(errno.ESTALE, None) if at.name == file else read(at))
+    with pytest.raises(OSError, match="Stale") as found:
+        open_image(path)
+    assert str(explain_system_error(found.value)).startswith(f"{path}: the disk or the network failed")
+
+
+@pytest.mark.parametrize("opening", ["open_group", "open_array"])
+def test_lack_of_memory_is_not_told_as_damage_of_an_ome_zarr(
+    tmp_path: Path, opening: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_zarr(tmp_path / "a.zarr")
+
+    def lack(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(zarr, opening, lack)
+    with pytest.raises(MemoryError):
+        open_image(path)
+
+
+def read_npz(path: Path) -> None:
+    np.savez(path, image=np.ones((9, 9), np.uint8))
+    with open_image(path) as reader, failing(zipfile.ZipExtFile, "read"):
+        reader.read(0)
+
+
+def read_handoff(path: Path, owner: object, name: str) -> None:
+    write_handoff(path)
+    with failing(owner, name):
+        HandoffReader(path).read("a", "bins")
+
+
+def read_file(path: Path, read: Callable[[Path], object], owner: object, name: str) -> None:
+    path.touch()
+    with failing(owner, name):
+        read(path)
+
+
+@contextmanager
+def failing(owner: object, name: str) -> Iterator[None]:
+    """A disk that cannot be read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, lambda *_, **__: fail(errno.EIO, None))
+        yield
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "a.npz": read_npz,
+    "a.pixels.zip": lambda path: read_handoff(path, zipfile, "ZipFile"),
+    "b.pixels.zip": lambda path: read_handoff(path, zipfile.ZipFile, "read"),
+    "images.zip": lambda path: read_file(path, ImageCollection, zipfile, "ZipFile"),
+    "a.cells.parquet": lambda path: read_file(path, read_table, parquet, "read_table"),
+    "sheet.csv": lambda path: read_file(path, read_samplesheet, Path, "read_bytes"),
+    "manifest.json": lambda path: read_file(path, lambda at: read_manifest(at.parent), Path, "read_text"),
+    "M-1.tar.gz": lambda path: read_file(path, describe_source, tarfile, "open"),
+    "N-1.tar.gz": lambda path: read_file(path, lambda at: unpack_archive(at, at.with_name("N")), tarfile, "open"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_disk_that_fails_may_be_tried_again_whatever_is_read(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    assert run(lambda: READERS[name](path)) == 75
+    said = capsys.readouterr().err
+    assert str(path) in said
+    assert "the disk or the network failed (Input/output error)" in said
+
+
+def test_a_disk_that_is_full_while_a_model_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "M-1.tar.gz"
+    (tmp_path / "weights").write_bytes(b"x")
+    with tarfile.open(archive, "w:gz") as entries:
+        entries.add(tmp_path / "weights", "M/weights")
+    monkeypatch.setattr("cellbatch.io.model_archives.shutil.copyfileobj", lambda *_: fail(errno.ENOSPC, None))
+    with pytest.raises(OSError, match="No space left") as found:
+        unpack_archive(archive, tmp_path / "model")
+    assert str(explain_system_error(found.value)).startswith(f"{tmp_path / 'model'} (to unpack {archive}): the disk is")
 
 
 def test_an_image_that_vanished_after_the_plan(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import tifffile
 
 from cellbatch.commands.main import main
 from cellbatch.io.samplesheet import read_samplesheet
+from cellbatch.phases.write_samplesheet import write_samplesheet
+from cellbatch.spec import ImageHeader
 
 PLANE = np.arange(30 * 40, dtype=np.uint16).reshape(30, 40)
 
@@ -62,6 +64,36 @@ def test_what_is_said_once_fills_the_rows_that_need_it(folder, capsys):
     }  # fmt: skip
     assert (rows["tissue_1"].nuclear_channel, rows["tissue_1"].membrane_channel) == ("0", "max(0,1)")
     assert rows["well_A01_8_bit"].nuclear_channel == ""
+
+
+class CountedName(str):
+    """A name that counts how often something is put behind it, also where it is cut."""
+
+    made = 0
+
+    def __getitem__(self, key):
+        return CountedName(str(self)[key])
+
+    def __format__(self, form):
+        CountedName.made += 1
+        return str(self)
+
+
+def test_hundreds_of_images_whose_names_say_nothing_are_numbered_in_one_go(tmp_path, monkeypatch):
+    """What was tried for one image is not tried again for the next."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    count = 300
+    for index in range(count):
+        (folder / f"{chr(0x4E00 + index)}.tif").write_bytes(b"II")
+    header = ImageHeader((1, 9, 9), "uint8", ("",), 0.5, "tiff")
+    monkeypatch.setattr("cellbatch.phases.write_samplesheet.read_header", lambda _: header)
+    monkeypatch.setattr("cellbatch.phases.write_samplesheet.to_sample_name", lambda name: CountedName("image"))
+    monkeypatch.setattr(CountedName, "made", 0)
+    found = write_samplesheet([folder], tmp_path / "sheet.csv", {})
+    numbered = [f"image_{number}" for number in range(2, count + 1)]
+    assert [one.row["sample"] for one in found.images] == ["image", *numbered]
+    assert CountedName.made < 2 * count
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cellbatch.errors import CellbatchError, ConfigError, EngineError, InputError
-from cellbatch.inference.deepcell_runner import ENVIRONMENT, MEMORY, MODEL
+from cellbatch.inference.deepcell_runner import ENVIRONMENT, MACHINE, MEMORY, MODEL
 from cellbatch.inference.gpu_meter import GpuMeter, open_gpu_meter
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class DeepcellProcess:
         InputError
             If DeepCell refuses the image.
         EngineError
-            If it ran out of memory, or its process died.
+            If it ran out of memory, the machine failed it, or its process died.
         """
         files = {"image": str(image.resolve()), "labels": str(labels.resolve())}
         return float(self._ask("label", mpp=image_mpp, options=options, **files)["seconds"])
@@ -180,4 +180,8 @@ class DeepcellProcess:
             )
         if kind == MEMORY:
             return EngineError(f"DeepCell ran out of memory: {text}; the task can be tried again with more")
+        if kind == MACHINE:
+            return EngineError(
+                f"the machine failed DeepCell ({text}); look at its disk and its GPU; the task can be tried again"
+            )
         return InputError(f"DeepCell refuses the image: {text}")

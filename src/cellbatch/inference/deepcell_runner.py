@@ -11,12 +11,13 @@ import json
 import os
 import sys
 import time
+import traceback
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TextIO
 
 # what an answer calls the side that is at fault
-ENVIRONMENT, MODEL, IMAGE, MEMORY = "environment", "model", "image", "memory"
+ENVIRONMENT, MODEL, IMAGE, MEMORY, MACHINE = "environment", "model", "image", "memory", "machine"
 PACKAGES = ("deepcell", "deepcell-toolbox", "tensorflow", "scikit-image", "numpy")
 
 
@@ -64,18 +65,25 @@ class Runner:
 
     def label(self, request: dict[str, Any]) -> dict[str, Any]:
         """Label the image (Y, X, C) of the file ``image`` and write (Y, X, K) to ``labels``."""
-        numpy = import_module("numpy")
+        numpy, errors = import_module("numpy"), self.tensorflow.errors
         clock = time.perf_counter()
-        pixels = numpy.load(request["image"])
         try:
+            pixels = numpy.load(request["image"])
             found = self.application.predict(pixels[None], image_mpp=request["mpp"], **request["options"])
-        except (MemoryError, self.tensorflow.errors.ResourceExhaustedError) as error:
-            raise Fault(MEMORY, error or "out of memory") from error
+            # an open file, because a path would get the suffix of NPY files
+            with open(request["labels"], "wb") as file:
+                numpy.save(file, found[0])
+        except (MemoryError, errors.ResourceExhaustedError) as error:
+            raise Fault(MEMORY, str(error) or type(error).__name__) from error
         except ValueError as error:
             raise Fault(IMAGE, error) from error
-        # an open file, because a path would get the suffix of NPY files
-        with open(request["labels"], "wb") as file:
-            numpy.save(file, found[0])
+        except (OSError, errors.InternalError, errors.UnknownError) as error:
+            # the latter two are how TensorFlow tells of a GPU that fails
+            raise Fault(MACHINE, f"{type(error).__name__}: {error}") from error
+        except Exception as error:
+            # one image must not take those behind it along; whoever looks for the reason finds it in the log
+            traceback.print_exc()
+            raise Fault(IMAGE, f"{type(error).__name__}: {error}") from error
         return {"seconds": time.perf_counter() - clock}
 
 

@@ -1,1 +1,1 @@
-"""Formats, axes, compression and atomic writes: the only room that touches files."""
+"""Formats, axes, compression and atomic writes: the room that knows what stands in a file."""

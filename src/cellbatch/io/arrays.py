@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import zipfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -12,8 +13,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellbatch.errors import InputError
-from cellbatch.io.reader import NUMERIC_KINDS, BaseReader, ReadOptions, checked_header, let_pass, refuse_channels_last
+from cellbatch.errors import InputError, let_pass
+from cellbatch.io.reader import NUMERIC_KINDS, BaseReader, ReadOptions, checked_header, refuse_channels_last
 from cellbatch.io.scratch import scratch_file
 from cellbatch.io.tiff_metadata import plausible_mpp
 from cellbatch.spec import ImageHeader, Window
@@ -85,19 +86,21 @@ class NpzReader(BaseReader):
         """Copy the array to a nameless file."""
         with zipfile.ZipFile(self._path) as archive:
             entry = archive.getinfo(f"{self._key}.npy")
-            copy = scratch_file(entry.file_size)
-            try:
-                with archive.open(entry) as source:
-                    while data := source.read(COPY_BYTES):
-                        copy.write(data)
-            except MemoryError:
-                raise
-            except Exception as error:
-                copy.close()
-                # Damage surfaces as an error of the zip reader or of the decompressor.
-                raise InputError(
-                    f"{self._name}: {self._key} cannot be unpacked ({error}); save it again with numpy.savez"
-                ) from error
+            with ExitStack() as stack:
+                copy = stack.enter_context(scratch_file(entry.file_size))
+                try:
+                    with archive.open(entry) as source:
+                        while data := source.read(COPY_BYTES):
+                            copy.write(data)
+                except MemoryError:
+                    raise
+                except Exception as error:
+                    let_pass(self._name, error)
+                    # Damage surfaces as an error of the zip reader or of the decompressor.
+                    raise InputError(
+                        f"{self._name}: {self._key} cannot be unpacked ({error}); save it again with numpy.savez"
+                    ) from error
+                stack.pop_all()
         return copy
 
     def close(self) -> None:
@@ -209,6 +212,8 @@ def _header(
 ) -> ImageHeader:
     """Header of an array whose axes are YX or CYX."""
     shape = layout.image_shape
+    if layout.dtype.kind == "U":  # which names beside an image may be
+        raise InputError(f"{name}: holds text ({layout.dtype}), expected the numbers of an image; save those")
     if len(shape) not in (2, 3):
         raise InputError(f"{name}: has shape {shape}, expected (Y, X) or (C, Y, X); save it so")
     if len(shape) == 3 and not named:

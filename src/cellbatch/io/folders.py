@@ -16,7 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from cellbatch.errors import InputError
+from cellbatch.errors import InputError, let_pass
 from cellbatch.io.closing import Closing
 from cellbatch.io.images import is_supported, open_image
 from cellbatch.io.ome_zarr import ROOT_FILES, is_ome_zarr
@@ -181,6 +181,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        let_pass(str(path), error)
         raise InputError(f"{path}: cannot be read as zip archive ({error}); copy or pack it again") from error
     for entry in archive.infolist():
         if entry.header_offset < 0 or not entry.filename:

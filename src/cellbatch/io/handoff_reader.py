@@ -13,7 +13,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from cellbatch.errors import InputError
+from cellbatch.errors import InputError, let_pass
 from cellbatch.io.closing import Closing
 from cellbatch.io.handoff_format import ROOT, array_prefix, decode_chunk
 from cellbatch.io.piece_cache import PieceCache
@@ -41,6 +41,7 @@ class HandoffReader(Closing):
         try:
             self._zip = zipfile.ZipFile(self._path)
         except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+            let_pass(str(self._path), error)
             raise InputError(f"{self._path}: cannot be read as hand-off file ({error}); run its phase again") from error
         try:
             self._samples = tuple(self._document(ROOT)["attributes"]["samples"])
@@ -146,6 +147,7 @@ class HandoffReader(Closing):
         except KeyError:
             raise InputError(f"{self._path}: holds no {key}; run the phase that writes it again") from None
         except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, zlib.error) as error:
+            let_pass(str(self._path), error)
             raise InputError(f"{self._path}: {key} is damaged ({error}); run the phase that writes it again") from error
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import zipfile
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from itertools import product
 from pathlib import Path
 from types import TracebackType
@@ -161,7 +161,9 @@ class HandoffWriter:
                 self._finish()
             self._zip.close()
         except BaseException as failure:
-            self._zip.close()
+            # what could not be written is tried again by this, in vain
+            with suppress(Exception):
+                self._zip.close()
             self._atomic.__exit__(type(failure), failure, failure.__traceback__)
             raise
         self._atomic.__exit__(kind, error, trace)

@@ -8,7 +8,7 @@ import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from cellbatch.errors import InputError
+from cellbatch.errors import InputError, let_pass
 from cellbatch.io.atomic import atomic_path
 
 LARGEST_BYTES = 4 * 2**30
@@ -52,6 +52,7 @@ def unpack_archive(archive: Path, target: Path, *, largest_bytes: int = LARGEST_
                         )
                     _unpack_entry(archive, entries, entry, temporary)
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+            let_pass(f"{target} (to unpack {archive})", error)
             raise InputError(f"{archive}: is no .tar.gz archive or is damaged ({error}); fetch it again") from error
     return target
 

@@ -66,6 +66,8 @@ def fetch_archive(
         If the file that came has another MD5.
     EngineError
         If the site cannot be reached or the download breaks off, several times.
+    OSError
+        If the system refuses to write the file; it names the file.
     """
     if archive.key and not token:
         raise ConfigError(
@@ -81,6 +83,9 @@ def fetch_archive(
                 _check(archive, temporary)
             return target
         except PASSING as error:
+            # a full disk is no fault of the network: no other attempt mends it
+            if isinstance(error, OSError) and error.filename == str(target):
+                raise
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
             reason = _reason(error)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellbatch.errors import InputError
+from cellbatch.errors import InputError, let_pass
 from cellbatch.io.applications import read_applications
 from cellbatch.io.models import MANIFEST_FILE, hash_weights, parse_manifest
 from cellbatch.spec import Manifest
@@ -176,6 +176,7 @@ def _archive_folder(archive: Path) -> str:
         with tarfile.open(archive, "r:gz") as entries:
             first = entries.next()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        let_pass(str(archive), error)
         raise InputError(f"{archive}: is no .tar.gz archive or is damaged ({error}); fetch it again") from error
     parts = [part for part in (first.name if first else "").split("/") if part not in ("", ".")]
     return parts[0] if parts else ""
@@ -186,6 +187,7 @@ def _read_record(path: Path) -> dict[str, object]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        let_pass(str(path), error)
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise InputError(f"{path}: is not JSON ({error}); correct it") from error

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from cellbatch.errors import InputError
+from cellbatch.errors import InputError, let_pass
 from cellbatch.io.schemas import load_schema
 from cellbatch.spec import (
     ArchiveSource,
@@ -47,6 +47,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        let_pass(str(path), error)
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); a model is a folder with {MANIFEST_FILE} and weights"
         ) from error

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellbatch.errors import InputError
-from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, isotropic_mpp, let_pass
+from cellbatch.errors import InputError, let_pass
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, isotropic_mpp
 from cellbatch.io.stacks import Stack, choose_stack, project
 from cellbatch.io.tiff_metadata import plausible_mpp, stated_um
 from cellbatch.io.zarr_chunks import ChunkProofs, absent_chunks, chunk_memory, count_chunks
@@ -83,9 +83,8 @@ class OmeZarrReader(BaseReader):
         x0, x1 = math.ceil(window.x0 * across) + COARSE_MARGIN_PX, math.floor(window.x1 * across) - COARSE_MARGIN_PX
         if y0 >= y1 or x0 >= x1:
             return
-        fill = self._arrays[0].fill_value
         pixels = self._read_plane(channel, plane, Window(y0, y1, x0, x1), 1)
-        if (pixels != (0 if fill is None else fill)).any():
+        if (pixels != (self._arrays[0].fill_value or 0)).any():
             raise InputError(
                 f"{self._name}: the chunk of channel {channel} at rows {window.y0} to {window.y1}, columns {window.x0} "
                 f"to {window.x1} is not stored, but the next coarser level shows pixels there; copy it again"
@@ -104,10 +103,9 @@ class OmeZarrReader(BaseReader):
         """Pixels of one plane of a stack."""
         place = self._place(channel, plane)
         places: dict[str, int | slice] = {**place, "y": window.slices[0], "x": window.slices[1]}
-        index = tuple(places[axis] for axis in self._axes)
         try:
             self._proofs[level].check(place, window)
-            pixels = np.asarray(self._arrays[level][index])
+            pixels = np.asarray(self._arrays[level][tuple(places[axis] for axis in self._axes)])
         except MemoryError:
             raise
         except Exception as error:
@@ -163,6 +161,7 @@ def open_ome_zarr(path: Path, name: str, options: ReadOptions) -> OmeZarrReader:
     except (InputError, MemoryError):
         raise
     except Exception as error:
+        let_pass(name, error)
         # Metadata of the wrong shape surfaces in the Zarr library as errors of any kind.
         raise InputError(
             f"{name}: its OME-Zarr metadata is incomplete or does not fit its arrays "
@@ -177,10 +176,9 @@ def _reader(
     metadata, version = ome
     axes, units = _axes(multiscale)
     datasets = multiscale["datasets"]
-    dataset = datasets[0]
     folders = [_inside(path, str(one["path"])) for one in datasets]
     array = _open_array(folders[0])
-    scale = _scale(multiscale, dataset, len(axes))
+    scale = _scale(multiscale, datasets[0], len(axes))
     stack = _check_axes(name, axes, array.shape, options)
     # a scale of 1 without a unit is how writers say nothing
     said = {axis: (scale[at], units[at]) for at, axis in enumerate(axes) if scale and (scale[at], units[at]) != (1, "")}
@@ -211,9 +209,11 @@ def _attributes(path: Path, name: str) -> Mapping[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            group = zarr.open_group(str(path), mode="r")
-            return dict(group.attrs)
+            return dict(zarr.open_group(str(path), mode="r").attrs)
+    except MemoryError:
+        raise
     except Exception as error:
+        let_pass(name, error)
         raise InputError(f"{name}: cannot be opened as Zarr ({error}); expected OME-Zarr 0.4 or 0.5") from error
 
 

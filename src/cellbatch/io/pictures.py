@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cellbatch.errors import InputError
-from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, let_pass
+from cellbatch.errors import InputError, let_pass
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header
 from cellbatch.spec import ImageHeader, Window
 
 GREY_MODES = {"L": "uint8", "I;16": "uint16", "I;16B": "uint16", "I;16L": "uint16", "I": "int32", "F": "float32"}

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cellbatch.errors import EngineError, InputError, explain_system_error
+from cellbatch.errors import InputError
 from cellbatch.io.closing import Closing
 from cellbatch.spec import ImageHeader, ReadOptions, Window
 
@@ -20,7 +20,6 @@ __all__ = [
     "ReadOptions",
     "checked_header",
     "isotropic_mpp",
-    "let_pass",
     "refuse_channels_last",
 ]
 
@@ -160,19 +159,6 @@ def checked_header(name: str, header: ImageHeader) -> ImageHeader:
             "convert the image (complex data: take the magnitude)"
         )
     return header
-
-
-def let_pass(name: str, error: Exception) -> None:
-    """Raise a fault of disk or network again: it must not be told as damage of the file.
-
-    Raises
-    ------
-    OSError
-        if it is one; it names the file
-    """
-    if isinstance(error, OSError) and isinstance(explain_system_error(error), EngineError):
-        error.filename = name
-        raise error
 
 
 def refuse_channels_last(name: str, shape: tuple[int, ...]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from cellbatch.errors import InputError
+from cellbatch.errors import InputError, let_pass
 from cellbatch.io.file_names import CONTROL, file_name_fault, without_secrets
 from cellbatch.io.schemas import load_schema
 
@@ -161,6 +161,7 @@ def _read_cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
+        let_pass(str(path), error)
         raise InputError(f"{path}: cannot be read ({error.strerror}); correct --input") from error
     try:
         text = data.decode("utf-8-sig")

@@ -86,23 +86,29 @@ class ShapeWriter:
 
     def __enter__(self) -> Self:
         """Open the file."""
-        temporary = self._stack.enter_context(atomic_path(self._path))
-        raw = self._stack.enter_context(temporary.open("wb"))
-        file: IO[bytes] = raw
-        if self._path.suffix == ".gz":
-            # neither name nor date, so that equal shapes give equal files
-            file = cast(IO[bytes], self._stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0)))
-        file.write(b'{"type":"FeatureCollection","features":[')
-        self._file = file
+        with ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self._path))
+            raw = stack.enter_context(temporary.open("wb"))
+            file: IO[bytes] = raw
+            if self._path.suffix == ".gz":
+                # neither name nor date, so that equal shapes give equal files
+                file = cast(IO[bytes], stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0)))
+            file.write(b'{"type":"FeatureCollection","features":[')
+            stack.push(self._finish)
+            self._file, self._stack = file, stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Finish the file, or remove it after an error."""
-        if kind is None and self._file is not None:
-            self._file.write(b"\n]}\n")
         self._stack.__exit__(kind, error, trace)
+
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write the end, as a part of the stack: where that fails, what stands below removes the file."""
+        if kind is None:
+            assert self._file is not None
+            self._file.write(b"\n]}\n")
 
 
 def to_geometry(polygons: Sequence[Polygon]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from cellbatch.errors import InputError
+from cellbatch.errors import InputError, let_pass
 from cellbatch.io.atomic import atomic_path
 from cellbatch.spec import TABLE_SUFFIXES
 
@@ -84,4 +84,5 @@ def read_table(path: Path) -> pd.DataFrame:
             return csv.read_csv(path, convert_options=kinds).to_pandas()
         return parquet.read_table(path).to_pandas()
     except (OSError, ValueError) as error:
+        let_pass(str(path), error)
         raise InputError(f"{path}: cannot be read as table ({error}); run the phase that writes it again") from error

@@ -14,9 +14,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from cellbatch.errors import InputError
+from cellbatch.errors import InputError, let_pass
 from cellbatch.io.piece_cache import PieceCache
-from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, let_pass
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header
 from cellbatch.io.stacks import Stack, project
 from cellbatch.io.tiff_metadata import OmeImage, imagej_channel_names, page_channel_name, resolution_mpp
 from cellbatch.io.tiff_pages import PageReader, RawPlane, check_page, check_page_chain, check_stack

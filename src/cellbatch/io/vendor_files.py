@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellbatch.errors import InputError
-from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, isotropic_mpp, let_pass
+from cellbatch.errors import InputError, let_pass
+from cellbatch.io.reader import BaseReader, ReadOptions, checked_header, isotropic_mpp
 from cellbatch.io.scratch import ScratchPlanes
 from cellbatch.io.stacks import Stack, choose_stack, project
 from cellbatch.io.tiff_metadata import plausible_mpp, stated_um

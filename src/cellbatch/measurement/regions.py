@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellbatch._native.measurement import grow_boxes
+from cellbatch.geometry.blocks import cover
 from cellbatch.spec import Window
 
 BLOCK_PX = 4096
@@ -111,7 +112,7 @@ def survey_labels(image: MeasuredImage, block_px: int = BLOCK_PX) -> Survey:
     """
     boxes, areas = np.zeros((0, 4), np.int64), np.zeros(0, np.int64)
     nucleus_boxes, nucleus_areas = np.zeros((0, 4), np.int64), np.zeros(0, np.int64)
-    for window in grid(image.shape, block_px):
+    for window in cover(image.shape, (block_px, block_px)):
         boxes, areas = _grow(image, image.read_labels, window, boxes, areas)
         if image.read_nuclei is not None:
             nucleus_boxes, nucleus_areas = _grow(image, image.read_nuclei, window, nucleus_boxes, nucleus_areas)
@@ -147,18 +148,11 @@ def _grow(
     return boxes, areas
 
 
-def grid(shape: tuple[int, int], block_px: int) -> Iterator[Window]:
-    """Windows that partition a ``(Y, X)`` shape, in raster order."""
-    for y0 in range(0, shape[0], block_px):
-        for x0 in range(0, shape[1], block_px):
-            yield Window(y0, min(shape[0], y0 + block_px), x0, min(shape[1], x0 + block_px))
-
-
 def divide(survey: Survey, block_px: int = BLOCK_PX, longest_px: int = LONGEST_PX) -> Iterator[Block]:
     """Blocks that measure every label once, whole.
 
     A label belongs to the square of ``block_px`` in which its reach begins; the block's window holds the reach of all
-    its labels. Labels longer than ``longest_px`` are left to ``find_giants``.
+    its labels. Labels longer than ``longest_px`` are left to ``measure_giant``.
     """
     is_small = ~is_giant(survey, longest_px)
     squares = survey.reach[:, :2] // block_px

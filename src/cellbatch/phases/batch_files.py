@@ -12,7 +12,8 @@ from pyarrow import parquet
 
 from cellbatch.io.atomic import atomic_path
 from cellbatch.io.tables import read_table, write_table
-from cellbatch.phases.results_layout import SAMPLE, remove_files
+from cellbatch.phases.cell_tables import SAMPLE
+from cellbatch.phases.results_layout import remove_files
 from cellbatch.reporting.summary import THUMBNAIL
 from cellbatch.spec import TABLE_SUFFIXES
 
@@ -36,15 +37,20 @@ def join_tables(folder: Path, batch: str) -> None:
 
 
 def join_shapes(folder: Path, batch: str) -> None:
-    """Join the GeoJSON files of a folder to ``<batch>.geojson.gz``; every object has the property ``sample``."""
+    """Join the GeoJSON files of a folder to ``<batch>.geojson.gz``; every object has the property ``sample``.
+
+    Of a sample that was written both plain and compressed, one file is joined and none is left.
+    """
     files = sorted([*folder.glob("*.geojson"), *folder.glob("*.geojson.gz")])
     if not files:
         return
+    # a plain file stands before the compressed one of its sample and needs no unpacking
+    joined = sorted({_shapes_sample(file): file for file in reversed(files)}.values())
     with atomic_path(folder / f"{batch}.geojson.gz") as temporary, temporary.open("wb") as raw:
         # neither name nor date, so that equal shapes give equal files
         with cast(IO[bytes], gzip.GzipFile("", "wb", 6, raw, mtime=0)) as target:
             target.write(b'{"type":"FeatureCollection","features":[')
-            for count, feature in enumerate(feature for file in files for feature in _features(file)):
+            for count, feature in enumerate(feature for file in joined for feature in _features(file)):
                 target.write((b",\n" if count else b"\n") + feature)
             target.write(b"\n]}\n")
     remove_files(files)
@@ -105,9 +111,14 @@ def _sample_of(file: Path) -> str:
     return file.name.rpartition(TABLE)[0]
 
 
+def _shapes_sample(file: Path) -> str:
+    """Sample of a GeoJSON file, from its name."""
+    return file.name.removesuffix(".gz").removesuffix(".geojson")
+
+
 def _features(file: Path) -> Iterator[bytes]:
     """Objects of a file of ``ShapeWriter``, which writes each on a line of its own."""
-    name = json.dumps(file.name.removesuffix(".gz").removesuffix(".geojson"), ensure_ascii=False)
+    name = json.dumps(_shapes_sample(file), ensure_ascii=False)
     marked = _PROPERTIES + f'"sample":{name},'.encode()
     opened = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
     with cast(IO[bytes], opened) as lines:

@@ -153,33 +153,6 @@ class SampleImage:
             result[..., index] = self._combine(role, box)
         return result
 
-    def reduced_input(self, roles: tuple[str, ...], longest_px: int) -> np.ndarray:
-        """Read a small picture of what the network wants, from the coarsest stored resolution that suffices.
-
-        Parameters
-        ----------
-        roles : as in ``model_input``
-        longest_px : wanted length of the longer side, at most that of the image
-
-        Returns
-        -------
-        float32 (y, x, C)
-            Pixel ``i`` of an axis shows the image at ``(i + 0.5) * n_in / n_out``; percentiles are the picture's own.
-        """
-        height, width = self.sample.shape
-        step = max(max(height, width) / longest_px, 1)
-        shape = (max(round(height / step), 1), max(round(width / step), 1))
-        planes = []
-        for role in roles:
-            text = self._recipe(role)
-            reader = self._reader(role)
-            planes.append(
-                combine(text, lambda channel, reader=reader: _reduce(reader, channel, shape))
-                if text
-                else np.zeros(shape, np.float32)
-            )
-        return np.stack(planes, axis=-1)
-
     def missing_chunks(self, roles: tuple[str, ...]) -> int:
         """Parts of the used channels that the file leaves out and that read as fill value.
 
@@ -275,21 +248,3 @@ def _copied_blocks(piece: tuple[int, int], shape: tuple[int, int]) -> tuple[int,
     rows = min(piece[0] * max(COPY_ROWS // piece[0], 1), shape[0])
     columns = piece[1] * max(COPY_PX // (rows * piece[1]), 1)
     return rows, min(columns, shape[1])
-
-
-def _reduce(reader: ImageReader, channel: int, shape: tuple[int, int]) -> np.ndarray:
-    """Every so many pixels of a channel, from the coarsest level that has as many."""
-    level = max(at for at, size in enumerate(reader.levels) if size[0] >= shape[0] and size[1] >= shape[1])
-    rows, columns = (
-        ((np.arange(n_out) + 0.5) * (n_in / n_out)).astype(np.intp)
-        for n_in, n_out in zip(reader.levels[level], shape, strict=True)
-    )
-    height, width = reader.levels[level]
-    step = _copied_blocks(reader.block_shape(channel), (height, width))[0]
-    parts = []
-    for y in range(0, height, step):
-        inside = rows[(rows >= y) & (rows < y + step)]
-        if len(inside):
-            band = reader.read(channel, Window(y, min(y + step, height), 0, width), level)
-            parts.append(band[inside - y][:, columns])
-    return np.concatenate(parts)

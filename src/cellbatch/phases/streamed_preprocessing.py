@@ -119,7 +119,7 @@ def stream_sample(
 
         bins = StreamedBins(stack.enter_context(ScratchPlanes((len(roles), *shape), np.uint8)))
         statistics = stream_statistics(
-            read_rows, shape, len(roles), options, bins=bins, strip_px=_strip_rows(width, STRIP_ROWS)
+            read_rows, shape, len(roles), options, bins=bins, strip_rows=_strip_rows(width, STRIP_ROWS)
         )
     return bins, statistics
 

@@ -69,7 +69,7 @@ def write_samplesheet(places: Sequence[Path], path: Path, known: Mapping[str, st
     found = ListedImages()
     members = list(_members(places, found))
     common = Counter(_plain_name(member or place.name).casefold() for place, member in members)
-    names: set[str] = set()
+    names: dict[str, int] = {}
     for place, member in members:
         image = place / member if member else place
         try:
@@ -117,14 +117,19 @@ def _plain_name(member: str) -> str:
     return to_sample_name(file_stem(member))[:LONGEST] or "image"
 
 
-def _free_name(member: str, common: Mapping[str, int], names: set[str]) -> str:
-    """Name of a sample that no other has, ignoring case: of the file; of several, with its folders; else numbered."""
+def _free_name(member: str, common: Mapping[str, int], names: dict[str, int]) -> str:
+    """Name of a sample that no other has, ignoring case: of the file; of several, with its folders; else numbered.
+
+    ``names`` holds, per name that is taken, the last number that was tried behind it: files whose names say
+    nothing are numbered in one go.
+    """
     plain = _plain_name(member)
     stem = to_sample_name(str(Path(member).parent / file_stem(member)))[:LONGEST] or "image"
-    first = plain if common[plain.casefold()] == 1 else stem
-    candidates = [first, *(f"{first}_{number}" for number in range(2, len(names) + 3))]
-    name = next(name for name in candidates if name.casefold() not in names)
-    names.add(name.casefold())
+    first = name = plain if common[plain.casefold()] == 1 else stem
+    while name.casefold() in names:
+        names[first.casefold()] += 1
+        name = f"{first}_{names[first.casefold()]}"
+    names[name.casefold()] = 1
     return name
 
 

@@ -28,7 +28,7 @@ from cellbatch.spec import PreprocessingOptions
 
 Pixels = NDArray[np.float32]
 ReadRows = Callable[[int, int], ArrayLike]
-STRIP_PX = 512
+STRIP_ROWS = 512
 
 
 class BinStore(Protocol):
@@ -48,7 +48,7 @@ def stream_statistics(
     options: PreprocessingOptions,
     *,
     bins: BinStore | None = None,
-    strip_px: int = STRIP_PX,
+    strip_rows: int = STRIP_ROWS,
 ) -> PreprocessingStatistics:
     """Measure what is global in the preprocessing of an image, in memory for a few strips.
 
@@ -66,7 +66,7 @@ def stream_statistics(
         (None: an eighth of the image along each axis).
     bins : array-like of uint8 with slices, shape (Y, X, C), optional
         Receives what `bin_pixels` would give; then the last of the four passes reads it instead of the image.
-    strip_px : int
+    strip_rows : int
         Rows to read at once. The result does not depend on it.
 
     Returns
@@ -81,10 +81,10 @@ def stream_statistics(
     ValueError
         If the rows or an option cannot be used.
     """
-    if len(shape) != 2 or min(*shape, channels, strip_px) < 1:
-        raise ValueError(f"expected at least 1 px, channel and row, found {shape}, {channels} and {strip_px}")
+    if len(shape) != 2 or min(*shape, channels, strip_rows) < 1:
+        raise ValueError(f"expected at least 1 px, channel and row, found {shape}, {channels} and {strip_rows}")
     tile = clahe_tile(options.clahe_kernel_size, shape)
-    image = _Image(read_rows, (shape[0], shape[1], channels), strip_px)
+    image = _Image(read_rows, (shape[0], shape[1], channels), strip_rows)
     measures = [_Measure.start(options) for _ in range(channels)]
     for _, pixels in image.strips():
         for index, one in enumerate(measures):
@@ -107,12 +107,12 @@ class _Image:
 
     read_rows: ReadRows
     shape: tuple[int, int, int]
-    strip_px: int
+    strip_rows: int
 
     def bounds(self) -> Iterator[tuple[int, int]]:
         """First and last row of each strip."""
-        for y0 in range(0, self.shape[0], self.strip_px):
-            yield y0, min(y0 + self.strip_px, self.shape[0])
+        for y0 in range(0, self.shape[0], self.strip_rows):
+            yield y0, min(y0 + self.strip_rows, self.shape[0])
 
     def strips(self) -> Iterator[tuple[int, Pixels]]:
         """First row and pixels of each strip."""
@@ -201,8 +201,8 @@ def _map_channels(
                 _count_rows(bins, y0, rows[index], maps[index], tile[0])
     # The last tiles go on by reflection, over more rows than their own where those are few.
     end = -(-height // tile[0]) * tile[0]
-    for first in range(height, end, image.strip_px):
-        mirrored = mirror_indices(first, min(first + image.strip_px, end), height)
+    for first in range(height, end, image.strip_rows):
+        mirrored = mirror_indices(first, min(first + image.strip_rows, end), height)
         start = int(mirrored.min())
         pixels = image.read(start, int(mirrored.max()) + 1)
         for index, one in enumerate(measures):

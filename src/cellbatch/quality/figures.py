@@ -15,7 +15,7 @@ from cellbatch.spec import Window
 
 Labels = NDArray[np.integer]
 
-# column of the summary → what it says; the page on results explains them in this order
+# columns of the summary, in the order in which the page on results explains them
 FIGURES = (
     "signal_to_noise",
     "contrast",

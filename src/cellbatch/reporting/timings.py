@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 # Steps that a task pays once, however many images it has; the report shows them apart.
-SETUP_STEPS = frozenset({"import", "load_model", "warm_up", "convert_model"})
+SETUP_STEPS = frozenset({"import", "load_model", "warm_up"})
 # What all phases of a fused task took together, beside their own rows, which run at the same time.
 OVERLAPPED = "overlapped"
 COLUMNS = {
