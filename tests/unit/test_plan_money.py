@@ -199,8 +199,8 @@ def test_losses_cost_more_the_longer_a_task_is():
 def test_a_fused_task_waits_for_the_slower_of_gpu_and_cpu():
     station = read_setting(GOOGLE, read_prices(TABLE)).fleet.stations[FUSED]
     slow_gpu, fast_gpu = Rates(gpu_mpx_per_s=0.5), Rates(gpu_mpx_per_s=1000)
-    assert work_s(FUSED, 100, station, slow_gpu) == pytest.approx(4.2 + 200)
-    assert work_s(FUSED, 100, station, fast_gpu) == pytest.approx(4.2 + 100 * sum(Rates().core_s_per_mpx) / 4)
+    assert work_s(FUSED, 100, station, slow_gpu) == pytest.approx(2.1 + 200)
+    assert work_s(FUSED, 100, station, fast_gpu) == pytest.approx(2.1 + 100 * sum(Rates().core_s_per_mpx) / 4)
 
 
 def test_the_network_takes_time_by_tiles_not_by_pixels():
