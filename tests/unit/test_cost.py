@@ -12,6 +12,7 @@ from cellbatch.reporting.cost import build_cost, read_attempts
 from cellbatch.reporting.paid import fill_paid, place_of_paid
 
 HEADER = "task_id hash native_id process tag name status exit attempt submit start complete realtime cpus memory"
+# memory in GB here
 # queue 100 s, image and staging 60 s, work 200 s; a preempted attempt of 90 s; a death for memory of 50 s
 GOOGLE = [
     "1 a/1 nf-1 PLAN_BATCHES - PLAN_BATCHES COMPLETED 0 1 0 100000 130000 10000 1 2",
@@ -30,6 +31,7 @@ PLAN = {
     "model_pixels": 5_000_000,
     "batch_list": [
         {"id": "b1", "machine": {phase: ["small", "large"] for phase in ("preprocess", "postprocess", "measure")}}
+        | {"machine_memory": {phase: [7168, 14336] for phase in ("preprocess", "postprocess", "measure", "infer")}}
     ],
     "estimates": [
         {"mode": "split", "market": "on_demand", "hours": 9, "dollars": 9, "setup_share": 0.9},
@@ -45,7 +47,8 @@ PLAN["batch_list"][0]["machine"]["infer"] = ["gpu", "gpu"]
 
 def _trace(rows: list[str]) -> pd.DataFrame:
     text = "\n".join("\t".join(line.split()) for line in [HEADER, *rows]).replace("b1_", "b1 ").replace("_(", " (")
-    return pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False)
+    table = pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False)
+    return table.assign(memory=[str(int(size) << 30) for size in table["memory"]])
 
 
 def _timings() -> pd.DataFrame:
@@ -75,15 +78,27 @@ def test_the_attempt_after_a_death_for_memory_pays_for_its_larger_machine():
     assert attempts.loc[("POSTPROCESS_LABELS", 2), "dollars"] == pytest.approx(100 * 0.01)
 
 
+def test_an_attempt_pays_for_the_machine_that_its_memory_asked_for():
+    # taken back after a death for memory, it has the larger machine again
+    rows = [
+        "5 a/5 nf-5 POSTPROCESS_LABELS b1_(5) x FAILED 137 1 0 100000 150000 - 2 7",
+        "6 a/6 nf-6 POSTPROCESS_LABELS b1_(5) x FAILED 50001 2 150000 250000 300000 - 2 14",
+        "7 a/7 nf-7 POSTPROCESS_LABELS b1_(5) x COMPLETED 0 3 300000 400000 500000 90000 2 14",
+        "8 a/8 nf-8 MEASURE_CELLS b1_(5) x COMPLETED 0 1 500000 600000 700000 90000 2 99",
+    ]
+    assert list(read_attempts(_trace(rows), PLAN)["machine"]) == ["small", "large", "large", "large"]
+
+
 def test_shards_of_a_batch_are_tasks_of_their_own():
     # the first of two shards dies for memory, the second is taken back
     shards = [
-        "2 a/2 nf-2 SEGMENT_SPLIT:INFER_TILES b1_1/2_(5) x FAILED 137 1 0 100000 200000 - 4 14",
-        "3 a/3 nf-3 SEGMENT_SPLIT:INFER_TILES b1_2/2_(5) x FAILED 50001 1 0 100000 200000 - 4 14",
-        "4 a/4 nf-4 SEGMENT_SPLIT:INFER_TILES b1_1/2_(5) x COMPLETED 0 2 200000 300000 400000 90000 4 28",
-        "5 a/5 nf-5 SEGMENT_SPLIT:INFER_TILES b1_2/2_(5) x COMPLETED 0 2 200000 300000 400000 90000 4 14",
+        "2 a/2 nf-2 SEGMENT_SPLIT:INFER_TILES b1_1/2_(5) x FAILED 137 1 0 100000 200000 - 4 7",
+        "3 a/3 nf-3 SEGMENT_SPLIT:INFER_TILES b1_2/2_(5) x FAILED 50001 1 0 100000 200000 - 4 7",
+        "4 a/4 nf-4 SEGMENT_SPLIT:INFER_TILES b1_1/2_(5) x COMPLETED 0 2 200000 300000 400000 90000 4 14",
+        "5 a/5 nf-5 SEGMENT_SPLIT:INFER_TILES b1_2/2_(5) x COMPLETED 0 2 200000 300000 400000 90000 4 7",
     ]
     plan = {**PLAN, "batch_list": [{"id": "b1", "machine": {"infer": ["small", "large"]}}]}
+    plan["batch_list"][0]["machine_memory"] = {"infer": [7168, 14336]}
     attempts = read_attempts(_trace(shards), plan)
     assert list(attempts["machine"]) == ["small", "small", "large", "small"]
     assert set(attempts["batch"]) == {"b1"}

@@ -1,11 +1,10 @@
+include { machineOf; memoryOf } from '../../../subworkflows/local/launch/main'
+
 process INFER_TILES {
     tag "${meta.id} ${shard + 1}/${meta.shards} (${meta.images})"
     label 'process_gpu'
-    memory {
-        def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
-        "${meta.machine_memory?.infer?.getAt(attempt - 1) ?: meta.memory.infer * attempt} MB"
-    }
-    machineType { meta.machine?.infer?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
+    memory { memoryOf(task, meta.memory.infer, meta.machine_memory?.infer) }
+    machineType { machineOf(task, meta.machine?.infer, meta.machine_memory?.infer) }
 
     input:
     tuple val(meta), val(shard), path(pixels)

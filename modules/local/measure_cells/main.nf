@@ -1,11 +1,10 @@
+include { machineOf; memoryOf } from '../../../subworkflows/local/launch/main'
+
 process MEASURE_CELLS {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
-    memory {
-        def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
-        "${meta.machine_memory?.measure?.getAt(attempt - 1) ?: meta.memory.measure * attempt} MB"
-    }
-    machineType { meta.machine?.measure?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
+    memory { memoryOf(task, meta.memory.measure, meta.machine_memory?.measure) }
+    machineType { machineOf(task, meta.machine?.measure, meta.machine_memory?.measure) }
 
     input:
     tuple val(meta), val(record), path(images, stageAs: 'images/?/*'), path(labels)

@@ -1,11 +1,10 @@
+include { machineOf; memoryOf } from '../../../subworkflows/local/launch/main'
+
 process POSTPROCESS_LABELS {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
-    memory {
-        def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
-        "${meta.machine_memory?.postprocess?.getAt(attempt - 1) ?: meta.memory.postprocess * attempt} MB"
-    }
-    machineType { meta.machine?.postprocess?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
+    memory { memoryOf(task, meta.memory.postprocess, meta.machine_memory?.postprocess) }
+    machineType { machineOf(task, meta.machine?.postprocess, meta.machine_memory?.postprocess) }
 
     input:
     tuple val(meta), val(record), path(heads)

@@ -1,11 +1,10 @@
+include { machineOf; memoryOf } from '../../../subworkflows/local/launch/main'
+
 process PREPROCESS_IMAGES {
     tag "${meta.id} (${meta.images})"
     label 'process_medium'
-    memory {
-        def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
-        "${meta.machine_memory?.preprocess?.getAt(attempt - 1) ?: meta.memory.preprocess * attempt} MB"
-    }
-    machineType { meta.machine?.preprocess?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
+    memory { memoryOf(task, meta.memory.preprocess, meta.machine_memory?.preprocess) }
+    machineType { machineOf(task, meta.machine?.preprocess, meta.machine_memory?.preprocess) }
 
     input:
     tuple val(meta), val(record), path(images, stageAs: 'images/?/*')

@@ -1,11 +1,10 @@
+include { machineOf; memoryOf } from '../../../subworkflows/local/launch/main'
+
 process SEGMENT_BATCH {
     tag "${meta.id} (${meta.images})"
     label 'process_gpu'
-    memory {
-        def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
-        "${meta.machine_memory?.fused?.getAt(attempt - 1) ?: meta.memory.fused * attempt} MB"
-    }
-    machineType { meta.machine?.fused?.getAt(task.exitStatus in [75, 137] ? task.attempt - 1 : 0) }
+    memory { memoryOf(task, meta.memory.fused, meta.machine_memory?.fused) }
+    machineType { machineOf(task, meta.machine?.fused, meta.machine_memory?.fused) }
 
     input:
     tuple val(meta), val(record), path(images, stageAs: 'images/?/*')

@@ -22,6 +22,7 @@ TIMINGS = "pipeline_info/timings.csv"
 PLAN = "plan/plan.json"
 COST = "pipeline_info/cost.csv"
 REPORT = "report/multiqc_report.html"
+NEEDED = {"process", "tag", "status", "exit", "attempt", "submit", "start", "complete", "realtime", "memory"}
 REPORT_PROCESS = "REPORT_RUN"
 REPORT_DONE = {"COMPLETED", "CACHED"}
 
@@ -45,7 +46,7 @@ def cost_run(results: Path, trace: Path | None = None) -> pd.DataFrame:
             raise InputError(f"no file {path}; name the folder that --outdir named, of a run that has ended")
     plan = json.loads((results / PLAN).read_text(encoding="utf-8"))
     attempts = pd.read_csv(place, sep="\t", dtype=str, keep_default_na=False)
-    missing = {"process", "tag", "status", "exit", "attempt", "submit", "start", "complete", "realtime"} - set(attempts)
+    missing = NEEDED - set(attempts)
     if missing or "machine_hour" not in plan:
         what = f"lacks {', '.join(sorted(missing))}" if missing else "comes from an older version"
         raise InputError(

@@ -12,7 +12,6 @@ from cellbatch.reporting.timings import SETUP_STEPS
 
 COLUMNS = ("scope", "name", "quantity", "unit", "planned", "measured")
 PREEMPTED = range(50001, 50007)
-MORE_MEMORY_AFTER = (75, 137)
 GPU_PROCESSES = ("INFER_TILES", "SEGMENT_BATCH")
 FUSED_PROCESS = "SEGMENT_BATCH"
 PHASE_OF = {
@@ -22,6 +21,7 @@ PHASE_OF = {
     "MEASURE_CELLS": "measure",
     "SEGMENT_BATCH": "fused",
 }
+MIB = 2**20
 _TIMES = ("submit", "start", "complete", "realtime")
 
 
@@ -60,7 +60,7 @@ def read_attempts(trace: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
     held = (times["complete"] - started).clip(lower=0).fillna(0)
     work = times["realtime"].where(done, 0).fillna(0).clip(upper=held)
     tasks = pd.DataFrame({"process": ran["process"], "tag": tag, "batch": batch, "attempt": attempt})
-    machines = _machines(tasks, exits, plan)
+    machines = _machines(tasks, pd.to_numeric(ran["memory"], errors="coerce").fillna(0) / MIB, plan)
     unknown = sorted(set(machines) - set(plan["machine_hour"]))
     if unknown:
         raise ValueError(f"no price for the machine {', '.join(unknown)} in plan.json")
@@ -100,16 +100,17 @@ def build_cost(trace: pd.DataFrame, timings: pd.DataFrame, plan: Mapping[str, An
     return table.astype({"planned": "float64", "measured": "float64"})
 
 
-def _machines(tasks: pd.DataFrame, exits: pd.Series, plan: Mapping[str, Any]) -> pd.Series:
-    """Machine of each attempt: a larger one after a death for memory, as the profile asks."""
-    by_batch = {entry["id"]: entry.get("machine", {}) for entry in plan["batch_list"]}
-    keys = list(zip(tasks["process"], tasks["tag"], tasks["attempt"], strict=True))
-    ends = dict(zip(keys, exits, strict=True))
+def _machines(tasks: pd.DataFrame, asked_mb: pd.Series, plan: Mapping[str, Any]) -> pd.Series:
+    """Machine of each attempt, by the memory that it asked for, as the modules choose it."""
+    by_batch = {entry["id"]: entry for entry in plan["batch_list"]}
     found = []
-    for (process, tag, number), batch in zip(keys, tasks["batch"], strict=True):
-        sizes = by_batch.get(batch, {}).get(PHASE_OF.get(process, ""))
-        grown = ends.get((process, tag, number - 1)) in MORE_MEMORY_AFTER
-        found.append(sizes[min(number, len(sizes)) - 1 if grown else 0] if sizes else plan["default_machine"])
+    for process, batch, mb in zip(tasks["process"], tasks["batch"], asked_mb, strict=True):
+        names, sizes = (
+            by_batch.get(batch, {}).get(kind, {}).get(PHASE_OF.get(process, ""), ())
+            for kind in ("machine", "machine_memory")
+        )
+        fitting = [name for name, size in zip(names, sizes, strict=True) if size >= mb]
+        found.append(next(iter(fitting), names[-1] if names else plan["default_machine"]))
     return pd.Series(found, index=tasks.index, dtype=object)
 
 

@@ -255,6 +255,20 @@ def writeCost(projectDir, outdir) {
     copies.deleteDir()
 }
 
+// Memory of an attempt: more for each after a death for memory, by the list of what machines offer where the plan chose them,
+// and never less than the attempt before it had, whatever ended that one.
+def memoryOf(task, need_mb, offered_mb) {
+    def attempt = task.exitStatus in [75, 137] ? task.attempt : 1
+    def had = task.previousTrace?.memory
+    def had_mb = had instanceof Number ? had.intdiv(1 << 20) : had?.toMega() ?: 0
+    "${[offered_mb ? offered_mb[attempt - 1] ?: offered_mb.last() : need_mb * attempt, had_mb].max()} MB".toString()
+}
+
+// The machine that the plan chose for a task of so much memory; nothing where the place chooses.
+def machineOf(task, names, offered_mb) {
+    names ? names[offered_mb.findIndexOf { mb -> mb >= task.memory.toMega() }] : null
+}
+
 // Fingerprint of all source files that a phase imports, directly or not, of the JSON files that lie in their packages, and of
 // the native kernels if it calls any.
 def codeOf(projectDir, phase) {
