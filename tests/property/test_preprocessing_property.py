@@ -1,7 +1,7 @@
 """Preprocessing against scikit-image, and rectangles against the whole, on any image."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from skimage.exposure import equalize_adapthist
 from skimage.transform import resize
@@ -41,6 +41,7 @@ def images(draw: st.DrawFn, longest: int = 90, channels: int = 2) -> np.ndarray:
 
 @settings(max_examples=40)
 @given(image=images(channels=1), kernel_size=KERNELS)
+@example(image=np.array([[[0.0], [0.27]]], np.float32), kernel_size=None)
 def test_clahe_equals_scikit_image(image, kernel_size):
     channel = image[..., 0]
     found = preprocess(image, percentile=None, clahe_kernel_size=kernel_size)[..., 0]

@@ -32,6 +32,22 @@ def test_blank_and_constant_channels_become_zeros(image):
     np.testing.assert_array_equal(result[..., 1:], preprocess(image[..., 1:]))
 
 
+@pytest.mark.parametrize("image", [[[0, 0.27]], [[0.1], [0.4]], [[0, 0.3], [0.1, 0.7]], [[0.7, 0.0]]])
+def test_a_tiny_image_that_equalization_makes_flat_is_clipped(image):
+    """Values of scikit-image 0.25.2's equalize_adapthist: its last step clips an image of one grey level to 0 … 1."""
+    expected = [[1, 0]] if image == [[0.7, 0.0]] else np.ones(np.shape(image))
+    channels = np.stack([np.zeros(np.shape(image)), image], axis=-1).astype(np.float32)
+    options = PreprocessingOptions(None, None)
+    statistics = compute_statistics(channels, options)
+    whole = Window(0, channels.shape[0], 0, channels.shape[1])
+    for found in (
+        preprocess(channels, percentile=None, clahe_kernel_size=None),
+        equalize(bin_pixels(channels, statistics), statistics, whole),
+    ):
+        np.testing.assert_array_equal(found[..., 1], expected)
+        assert not found[..., 0].any()
+
+
 def test_percentile_none_keeps_bright_spots(image):
     image[3, 4, 0] = 1e6
     clipped, whole = preprocess(image), preprocess(image, percentile=None)

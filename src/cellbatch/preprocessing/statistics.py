@@ -60,6 +60,11 @@ class ChannelStatistics:
         """Whether the channel holds one value only (then it becomes zeros)."""
         return bool(self.minimum == self.maximum)
 
+    @property
+    def flat(self) -> int:
+        """What pixels become where CLAHE gives one grey level only: it is clipped to 0 … 1, not stretched."""
+        return min(self.level_minimum, 1)
+
 
 @dataclass(frozen=True)
 class PreprocessingStatistics:
@@ -216,18 +221,12 @@ def equalize(bins: Bins, statistics: PreprocessingStatistics, window: Window) ->
     height, width = statistics.shape
     if not (0 <= window.y0 < window.y1 <= height and 0 <= window.x0 < window.x1 <= width):
         raise ValueError(f"{window} is empty or leaves the image of {height}x{width} px")
-    equalized = np.zeros(bins.shape, np.float32)
+    equalized = np.full(bins.shape, [channel.flat for channel in statistics.channels], np.float32)
     for index, channel in enumerate(statistics.channels):
-        if channel.level_minimum == channel.level_maximum:
-            continue
-        contrast.equalize(
-            bins[..., index],
-            channel.maps,
-            statistics.tile,
-            (window.y0, window.x0),
-            (channel.level_minimum, channel.level_maximum),
-            out=equalized[..., index],
-        )
+        ends = (channel.level_minimum, channel.level_maximum)
+        if ends[0] < ends[1]:
+            start = (window.y0, window.x0)
+            contrast.equalize(bins[..., index], channel.maps, statistics.tile, start, ends, out=equalized[..., index])
     return equalized
 
 
@@ -261,7 +260,7 @@ def preprocess(image: ArrayLike, *, percentile: float | None = 99.9, clahe_kerne
     """
     pixels = checked_image(image)
     statistics, levels = _measure(pixels, PreprocessingOptions(percentile, clahe_kernel_size))
-    equalized = np.zeros(pixels.shape, np.float32)
+    equalized = np.full(pixels.shape, [channel.flat for channel in statistics.channels], np.float32)
     for index, channel in enumerate(statistics.channels):
         if channel.level_minimum < channel.level_maximum:
             ends = (channel.level_minimum, channel.level_maximum)
