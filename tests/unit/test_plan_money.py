@@ -331,3 +331,17 @@ def test_a_long_record_is_packed_and_comes_back():
     assert len(text) < len(json.dumps(long.to_json())) / 8
     assert decode_record(text) == long
     assert decode_record(encode_record(short.to_json())) == short
+
+
+def test_batches_with_results_by_batch_may_be_larger_because_the_disk_holds_more_of_them():
+    google = {
+        **GOOGLE,
+        "phases": "fused",
+        "gcp_gpu_machine": "g2-standard-16",
+        "gcp_max_gpus": 16,
+        "gcp_boot_disk": "50 GB",
+    }
+    setting = read_setting(google, read_prices(TABLE))
+    found = [auto_batch_pixels(google, setting, is_packed=is_packed) for is_packed in (False, True)]
+    # docs/simulation.md runs a million images in batches of the latter size
+    assert found == [2**32, 2**34]

@@ -101,14 +101,15 @@ def plan_batches(
     keep_going = bool(parameters.get("keep_going"))
     sheet = check_samplesheet(samplesheet, staged, images, fallbacks, keep_going=keep_going)
     planned = list(_measure(sheet.rows, manifest))
-    budget = parameters.get("batch_pixels")
-    batch_pixels = auto_batch_pixels(parameters, setting) if budget in (None, AUTO) else int(budget)
+    layout = choose_layout(parameters.get("results_layout"), len(planned), parameters.get("table_format") or "parquet")
+    is_packed, budget = layout == BATCH, parameters.get("batch_pixels")
+    is_auto = budget in (None, AUTO)
+    batch_pixels = auto_batch_pixels(parameters, setting, is_packed=is_packed) if is_auto else int(str(budget))
     cuts = cut_batches([p.sample.sample for p in planned], [weigh(p.model_pixels) for p in planned], batch_pixels)
     pixels = [sum(planned[i].model_pixels for i in cut) for cut in cuts]
     tiles = [sum(planned[i].tiles for i in cut) for cut in cuts]
-    layout = choose_layout(parameters.get("results_layout"), len(planned), parameters.get("table_format") or "parquet")
     samples = [p.sample for p in planned]
-    money = project_money(pixels, samples, parameters, setting, tiles, is_packed=layout == BATCH)
+    money = project_money(pixels, samples, parameters, setting, tiles, is_packed=is_packed)
     if engine == DEEPCELL:
         money["phases"]["why"] = "--engine deepcell does all of an image in one step"
     size = parameters.get("shard_pixels")

@@ -91,12 +91,13 @@ def read_setting(parameters: Mapping[str, Any], prices: Prices | None) -> Settin
     return Setting(fleets, market, Rates(), disk, _machine_hours(parameters, prices, market))
 
 
-def auto_batch_pixels(parameters: Mapping[str, Any], setting: Setting) -> int:
-    """Pixels per batch for ``--batch_pixels auto``, from the fleet alone."""
+def auto_batch_pixels(parameters: Mapping[str, Any], setting: Setting, *, is_packed: bool = False) -> int:
+    """Pixels per batch for ``--batch_pixels auto``, from the fleet, and whether results are files per batch."""
     mode = parameters.get("phases") or "split"
     if mode == "auto":
         mode = FUSED
-    return choose_batch_pixels(mode, setting.fleet, setting.rates, setting.disk_bytes)
+    rates = setting.rates.packed if is_packed else setting.rates
+    return choose_batch_pixels(mode, setting.fleet, rates, setting.disk_bytes)
 
 
 def assign_machines(
