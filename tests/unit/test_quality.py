@@ -116,8 +116,11 @@ def make_some_cut(tissue):
     cells = tissue.labels["whole_cell"]
     row = 150 + int(np.count_nonzero(cells[150:250], axis=1).argmax())
     some, widths = np.unique(cells[row][cells[row] > 0], return_counts=True)
+    cut, others = some[np.argsort(widths)[-4:]], some[np.argsort(widths)[:-4]]
+    # few cells lie along the line
+    cells[np.isin(cells, others)] = 0
     lower = cells[row:]
-    lower[np.isin(lower, some[np.argsort(widths)[-4:]])] += 1000
+    lower[np.isin(lower, cut)] += 1000
 
 
 def make_merged(tissue):

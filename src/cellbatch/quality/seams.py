@@ -13,8 +13,10 @@ from cellbatch.spec import Window
 STRETCH_PX = 512
 MIN_CELLS_ALONG = 8
 # where few cells lie along a line, those that it cuts are counted: neighbours with a straight border of this length
-MIN_CUT_PX = 8
+MIN_CUT_PX = 4
 MIN_CUT_SHARE = 0.5
+# and only where most of the labelled px along the line belong to them: some borders are straight by chance
+MIN_LINE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -90,19 +92,21 @@ class SeamCounter:
 
         Parameters
         ----------
-        diameter_px : of a usual cell; a border counts that is straight over half of it, and over 8 px
+        diameter_px : of a usual cell; a border counts that is straight over half of it, and over some px
 
         Returns
         -------
         int
-            Of the stretch with most of them.
+            Of the stretch with most of them, among those where they hold half of the labelled px.
         """
         most = 0
-        for found in self._straight:
+        for found, (_, present) in zip(self._straight, self._counts, strict=True):
             lines, stretches, lengths = np.concatenate(found, axis=1) if found else np.zeros((3, 0), np.int32)
             kept = lengths >= max(MIN_CUT_PX, MIN_CUT_SHARE * diameter_px)
-            places = lines[kept].astype(np.int64) * (1 + int(stretches.max(initial=0))) + stretches[kept]
-            most = max(most, int(np.unique(places, return_counts=True)[1].max(initial=0)))
+            places = np.ravel_multi_index((lines[kept], stretches[kept]), present.shape)
+            where, numbers, counts = np.unique(places, return_inverse=True, return_counts=True)
+            along = np.bincount(numbers, lengths[kept], minlength=len(where))
+            most = max(most, int(counts[along >= MIN_LINE_SHARE * present.ravel()[where]].max(initial=0)))
         return most
 
     def worst(self, diameter_px: float) -> Seam | None:
