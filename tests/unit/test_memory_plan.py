@@ -76,9 +76,18 @@ def test_this_machine_or_the_limit_of_nextflow_decides():
     record = Batch("b", (_sample("a", (100, 100)),)).to_json()
     batches = [{"meta": {"memory": {"measure": 301}}, "record": record}]
     check_memory(batches, {"place": "local"})
-    check_memory(batches, {"place": "gcb"}, "300 MB")
-    with pytest.raises(ConfigError, match=r"sample a .* needs 301 MB of memory, but 300 MB"):
-        check_memory(batches, {"place": "local"}, "300 MB")
+    check_memory(batches, {"place": "google"}, "300 MB")
+    for place in ("local", "cluster"):
+        with pytest.raises(ConfigError, match=r"sample a .* needs 301 MB of memory, but 300 MB"):
+            check_memory(batches, {"place": place}, "300 MB")
+
+
+def test_the_memory_of_the_job_that_plans_says_nothing_of_the_nodes_of_a_cluster(monkeypatch):
+    monkeypatch.setattr("cellbatch.phases.plan_memory.host_memory_mb", lambda limit: 300)
+    batches = [{"meta": {"memory": {"measure": 301}}, "record": Batch("b", (_sample("a", (100, 100)),)).to_json()}]
+    check_memory(batches, {"place": "cluster"})
+    with pytest.raises(ConfigError, match="needs 301 MB"):
+        check_memory(batches, {"place": "local"})
 
 
 def test_a_repeated_task_says_so_in_its_timings(tmp_path, monkeypatch):

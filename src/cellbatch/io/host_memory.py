@@ -25,7 +25,17 @@ def host_memory_mb(limit: str = "") -> int:
     for path in map(Path, CONTROL_GROUPS):
         text = path.read_text(encoding="ascii").strip() if path.is_file() else ""
         found += [int(text)] if text.isdecimal() else []
-    written = re.fullmatch(r"([0-9.]+)\s*([KMGT]?B)", limit.strip())
-    if written:
-        found.append(int(float(written[1]) * 1024 ** UNITS[written[2]]))
-    return min(found) // MIB
+    limit_mb = read_memory_mb(limit)
+    return min(found) // MIB if limit_mb is None else min(min(found) // MIB, limit_mb)
+
+
+def read_memory_mb(text: str) -> int | None:
+    """MiB that a text such as ``8 GB`` states in Nextflow's units of 1,024; None where it states none.
+
+    Examples
+    --------
+    >>> read_memory_mb("8 GB"), read_memory_mb("")
+    (8192, None)
+    """
+    written = re.fullmatch(r"([0-9.]+)\s*([KMGT]?B)", text.strip())
+    return int(float(written[1]) * 1024 ** UNITS[written[2]]) // MIB if written else None

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cellbatch.io.host_memory import host_memory_mb
+from cellbatch.io.host_memory import host_memory_mb, read_memory_mb
 from cellbatch.planning.memory import refuse_too_large
 from cellbatch.spec import Batch
 
-LOCAL = "local"
+LOCAL, CLUSTER = "local", "cluster"
 
 
 def check_memory(batches: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], limit: str = "") -> None:
@@ -16,7 +16,7 @@ def check_memory(batches: Sequence[Mapping[str, Any]], parameters: Mapping[str, 
     Parameters
     ----------
     batches : as ``plan_batches`` makes them
-    parameters : of the run; other places than this machine have machines of their own
+    parameters : of the run; of the nodes of a cluster only the limit is known, and Google's machines are chosen later
     limit : Nextflow's ``resourceLimits`` for memory, such as ``8 GB``
 
     Raises
@@ -24,9 +24,10 @@ def check_memory(batches: Sequence[Mapping[str, Any]], parameters: Mapping[str, 
     ConfigError
         With the image, what it needs, and what helps.
     """
-    if parameters.get("place", LOCAL) != LOCAL:
+    limits_mb = {LOCAL: host_memory_mb(limit), CLUSTER: read_memory_mb(limit)}
+    limit_mb = limits_mb.get(parameters.get("place", LOCAL))
+    if limit_mb is None:
         return
-    limit_mb = host_memory_mb(limit)
     for batch in batches:
         memory_mb = batch["meta"]["memory"]
         # a run may have a million samples: looked at only where one of them is too large

@@ -150,7 +150,7 @@ def _run_rows(
     steps = timings[timings["step"].isin(SETUP_STEPS)]["seconds"].sum() if len(timings) else 0.0
     paid = attempts["queue_s"].sum() + attempts["held_s"].sum()
     waiting = attempts["queue_s"].sum() + attempts["staging_s"].sum() + steps
-    gpu = attempts[attempts["process"].isin(GPU_PROCESSES)] if plan["place"] != "local" else attempts[:0]
+    gpu = attempts[attempts["process"].isin(GPU_PROCESSES)] if plan["place"] == "google" else attempts[:0]
     gpu_s = gpu["held_s"].sum()
     network = timings[timings["step"] == "network"]["seconds"].sum() if len(timings) else 0.0
     hours, cost = planned.get("hours"), planned.get("dollars")

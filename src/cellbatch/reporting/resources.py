@@ -116,7 +116,7 @@ def _chosen(estimates: list[Mapping[str, Any]], plan: Mapping[str, Any]) -> Mapp
 
 
 def _dollars(dollars: float, plan: Mapping[str, Any]) -> str:
-    if plan.get("place") == "local" and not dollars:
+    if plan.get("place") != "google" and not dollars:
         return "none: this machine has no price"
     return f"${dollars:,.2f}" if dollars >= 0.1 else f"${dollars:.4f}"
 

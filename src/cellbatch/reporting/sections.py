@@ -125,8 +125,8 @@ def build_sections(facts: RunFacts) -> dict[str, str]:
     plan = facts.plan
     known = {name: value for name, value in facts.parameters.items() if value is not None}
     # settings of a cloud that was not used would only hide the others
-    is_local = known.get("place") == "local"
-    shown = {name: value for name, value in known.items() if not (is_local and name.startswith(("gcp_", "container_")))}
+    unused = {"google": (), "cluster": ("gcp_",)}.get(str(known.get("place")), ("gcp_", "container_"))
+    shown = {name: value for name, value in known.items() if not name.startswith(unused)}
     sections = [
         facts.failed and make_section("failed", "Not segmented", "", "html", table_of_failed(facts.failed)),
         _glance(facts),
