@@ -12,7 +12,8 @@ from cellbatch.planning.scenarios import (
     saving_min,
     simulate_kiosk,
 )
-from cellbatch.planning.simulation import MAX_ATTEMPTS, Job, Pool, Run
+from cellbatch.planning.simulation import Job, Pool, Run
+from cellbatch.spec import LAST_ATTEMPT
 
 
 def test_jobs_wait_for_machines_and_for_the_head():
@@ -56,7 +57,7 @@ def test_losses_are_paid_retried_and_counted():
 
 def test_a_job_that_is_always_lost_gives_up_after_the_last_attempt():
     outcome = Run({"gpu": Pool(1, losses_per_h=1e9)}, 0).simulate([[Job("gpu", 300, 300)]])
-    assert (outcome.attempts, outcome.lost, outcome.gave_up) == (MAX_ATTEMPTS, MAX_ATTEMPTS, 1)
+    assert (outcome.attempts, outcome.lost, outcome.gave_up) == (LAST_ATTEMPT, LAST_ATTEMPT, 1)
 
 
 def test_the_pools_of_the_founding_post_are_predicted_from_the_row_without():

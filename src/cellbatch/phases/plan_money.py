@@ -32,13 +32,12 @@ from cellbatch.planning.rates import (
     TILES_PER_MPX,
     Rates,
 )
-from cellbatch.spec import SampleSpec
+from cellbatch.spec import LAST_ATTEMPT, SampleSpec
 
 GOOGLE = "google"
 CPUS_PER_TASK = 2
 # CPU tasks at a time where no executor says otherwise; a new project's quota allows about as many
 CPU_TASKS = 100
-ATTEMPTS = 4
 # of the boot disk: operating system and three times the image, see docs/google.md
 DISK_KEPT_GB = 20
 # intermediate files of one task on this machine's disk
@@ -137,7 +136,7 @@ def assign_machines(
             # a task that died on the first machine had all that this offers: each attempt after it needs a multiple
             chosen = [
                 smallest_machine(sizes, CPUS_PER_TASK, first.task_memory_mb * attempt) or sizes[-1]
-                for attempt in range(1, ATTEMPTS + 1)
+                for attempt in range(1, LAST_ATTEMPT + 1)
             ]
             memory[phase] = first.task_memory_mb
             names[phase] = [machine.name for machine in chosen]

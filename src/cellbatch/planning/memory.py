@@ -89,11 +89,6 @@ def project_whole_mb(engine: str, pixels: Iterable[int]) -> int:
     return round(ENGINE_BYTES_PER_PX.get(engine, 0) * max(pixels, default=0) / MIB)
 
 
-def forced_bytes(sample: SampleSpec) -> int:
-    """Memory that the format of a sample's files forces on who reads a part of them."""
-    return sample.forced_bytes
-
-
 def project_sample_mb(phase: str, sample: SampleSpec, model_pixels: int) -> float:
     """Memory of one sample beyond the process itself, in MiB.
 
@@ -106,7 +101,7 @@ def project_sample_mb(phase: str, sample: SampleSpec, model_pixels: int) -> floa
     model = MEMORY_MODELS[phase]
     image_pixels = sample.shape[0] * sample.shape[1]
     pixels = max(image_pixels, model_pixels)
-    forced_mb = forced_bytes(sample) / MIB if phase in READING_PHASES else 0.0
+    forced_mb = sample.forced_bytes / MIB if phase in READING_PHASES else 0.0
     if pixels <= IN_MEMORY_PX:
         return forced_mb + pixels * model.small_bytes_per_px / MIB
     columns = sample.shape[1] * math.sqrt(pixels / image_pixels)
@@ -196,9 +191,9 @@ def refuse_too_large(memory_mb: Mapping[str, int], samples: Sequence[SampleSpec]
     advice = "run on a machine with more memory (a profile such as slurm or gcb), or raise process.resourceLimits"
     if phase == FUSED:
         advice += "; with --phases split each phase has a task, and its memory, for itself"
-    if phase in (*READING_PHASES, FUSED) and forced_bytes(sample) > limit_mb * MIB / 4:
+    if phase in (*READING_PHASES, FUSED) and sample.forced_bytes > limit_mb * MIB / 4:
         advice += (
-            f"; {forced_bytes(sample) / MIB:.0f} MB of it are forced by the file, whose pixels lie in one compressed "
+            f"; {sample.forced_bytes / MIB:.0f} MB of it are forced by the file, whose pixels lie in one compressed "
             "piece: write it again in tiles"
         )
     if phase in ("infer", FUSED):

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
+from cellbatch.spec import LAST_ATTEMPT
+
 HOUR_S = 3600.0
-MAX_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Run:
     def _lose(self, chain: Sequence[Job], step: int, attempt: int) -> None:
         self.outcome.lost += 1
         self._give_back(chain[step].pool, keep=False)
-        if attempt < MAX_ATTEMPTS:
+        if attempt < LAST_ATTEMPT:
             self._submit(chain, step, attempt + 1)
         else:
             self.outcome.gave_up += 1
