@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeVar
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -81,11 +82,7 @@ def draw_overlay(
             raise ValueError(f"{name} labels have the shape {labels.shape}, the image has {planes.shape[:2]}")
     limits = limits or find_limits(planes)
     shape = _picture_shape(planes.shape[:2], min_side)
-    picture = np.zeros((*planes.shape[:2], 3), np.uint8)
-    for channel, rgb in zip(range(planes.shape[2]), (NUCLEAR_RGB, MEMBRANE_RGB), strict=False):
-        light = np.linspace(0, 1, 256)[:, None] ** GAMMA * np.array(rgb)
-        picture += light.astype(np.uint8)[stretch_contrast(planes[:, :, channel], limits[channel])]
-    picture = _magnify(picture, shape)
+    picture = _magnify(_shine(planes, limits), shape)
     cells, nuclei = (None if labels is None else _outlines(labels, shape) for labels in (whole_cell, nuclear))
     strength = _outline_strength(nuclear if whole_cell is None else whole_cell, shape)
     if nuclei is not None:
@@ -166,7 +163,7 @@ def inner_boundaries(labels: Labels) -> NDArray[np.bool_]:
 
 
 def encode_png(picture: Picture) -> bytes:
-    """Encode a picture as PNG, twice as fast as Pillow: every row as its difference to the one above.
+    """Encode a picture as PNG, several times as fast as Pillow: every row as its difference to the one above.
 
     That one filter suits magnified pictures, where most rows repeat; the file is about as large as Pillow's.
 
@@ -190,7 +187,7 @@ def encode_png(picture: Picture) -> bytes:
     rows[0, 1:] = pixels[0]
     np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.data, level=1)), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"IDAT", imagecodecs.deflate_encode(rows, level=1)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
@@ -226,6 +223,16 @@ def draw_thumbnail(overlay: Picture, max_bytes: int = 8000) -> bytes:
             return buffer.getvalue()
         side = min(side - 8, int(0.97 * max(small.size) * (max_bytes / buffer.tell()) ** 0.5))
     raise ValueError(f"no thumbnail of at most {max_bytes} bytes can be made; allow more")
+
+
+def _shine(planes: NDArray[np.number], limits: Sequence[Limits]) -> Picture:
+    """Light of the first two channels; the three colours of a pixel are looked up and added as one 32-bit number."""
+    light = np.zeros(planes.shape[:2], "<u4")
+    for channel, rgb in zip(range(planes.shape[2]), (NUCLEAR_RGB, MEMBRANE_RGB), strict=False):
+        colours = np.zeros((256, 4), np.uint8)
+        colours[:, :3] = np.linspace(0, 1, 256)[:, None] ** GAMMA * np.array(rgb)
+        light += np.take(colours.view("<u4").ravel(), stretch_contrast(planes[:, :, channel], limits[channel]))
+    return np.ascontiguousarray(light.view(np.uint8).reshape(*light.shape, 4)[:, :, :3])
 
 
 def _picture_shape(shape: tuple[int, int], min_side: int) -> tuple[int, int]:
