@@ -45,7 +45,7 @@ pipeline: $(VENV)/.stamp-test setup ## the tests that run Nextflow
 	@python -m pytest $(WORKFLOW_OPTIONS) tests/pipeline
 
 # Those that need no other environment; the first run the pipeline or keep large files, the others work in memory.
-BENCHMARKS := founding_table images_per_task small_images start_up breakdown end_to_end equal_labels slow_reads simulate
+BENCHMARKS := founding_table images_per_task small_images start_up breakdown end_to_end flat_time equal_labels slow_reads simulate
 KERNEL_BENCHMARKS := bench_watershed bench_preprocess bench_blocks bench_measure memory_measure
 MEASURED := results/benchmarks
 

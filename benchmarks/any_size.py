@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cellbatch.io.model_sources import describe_source
 from cellbatch.phases.model_shelves import find_model
@@ -107,7 +108,10 @@ class Run:
 
     def run(self, tasks: Tasks, phase: str, processes: int) -> list[Use]:
         """Run the tasks of one phase."""
-        run_task = tasks.run
+        return [tasks.run(*command) for command in self.commands(phase, processes)]
+
+    def commands(self, phase: str, processes: int) -> list[tuple[Any, ...]]:
+        """Script and arguments of every task of a phase."""
         folder, meta = self.folder, self.batch["meta"]
         record = ["--batch", folder / ("measured.json" if phase == "measure" else "record.json")]
         times = ["--timings", folder / "timings.csv"]
@@ -115,20 +119,20 @@ class Run:
         heads = [folder / f"b.{shard}.heads.zip" for shard in range(meta["shards"])]
         if phase == "preprocess":
             files = ["--images", self.images, "--model", self.model, "--output", pixels]
-            return [run_task("preprocess_images", *record, *times, *files, "--processes", processes)]
+            return [("preprocess_images", *record, *times, *files, "--processes", processes)]
         if phase == "infer":
             files = ["--pixels", pixels, "--model", self.model, "--threads", processes]
             size = ["--shard_pixels", meta["shard_pixels"]]
             return [
-                run_task("infer_tiles", *times, *files, *size, "--shard", shard, "--output", path)
+                ("infer_tiles", *times, *files, *size, "--shard", shard, "--output", path)
                 for shard, path in enumerate(heads)
             ]
         if phase == "postprocess":
             files = ["--heads", *heads, "--model", self.model, "--outdir", folder / "labels", "--handoff", labels]
-            return [run_task("postprocess_labels", *record, *times, *files, "--processes", processes)]
+            return [("postprocess_labels", *record, *times, *files, "--processes", processes)]
         files = ["--images", self.images, "--labels", labels, "--summary", folder / "summary.parquet"]
         outputs = ["--cells", folder / "cells", "--overlays", folder / "qc", "--processes", processes]
-        return [run_task("measure_cells", *record, *times, *files, *outputs)]
+        return [("measure_cells", *record, *times, *files, *outputs)]
 
 
 def is_kept(peak_mb: float, projected_mb: float) -> bool:

@@ -85,6 +85,20 @@ def sizes(table: pd.DataFrame) -> str:
     return "".join(parts) + "\nWhole runs:\n\n" + make_table(header, rows) + f"\n{count_runs(whole, case)}\n"
 
 
+def flat_time(table: pd.DataFrame) -> str:
+    """Each phase's processor time per px of a large slide beside that of a small one that ran in turn."""
+    names = ["small_ns_px", "lowest_ns_px", "highest_ns_px", "large_ns_px", "tasks"]
+    medians = table.groupby(["phase", "small_px", "large_px"], sort=False)[names].median()
+    small, large = (f"{medians.index[0][level] ** 0.5:.0f}²" for level in (1, 2))
+    header = ("", f"{small}, ns per px", "its lowest and highest run", f"{large}, ns per px", "tasks", "ratio")
+    rows = []
+    for (phase, *_), row in medians.iterrows():
+        spread = f"{row['lowest_ns_px']:.0f}, {row['highest_ns_px']:.0f}"
+        ratio = row["large_ns_px"] / row["small_ns_px"]
+        rows.append((phase, row["small_ns_px"], spread, row["large_ns_px"], row["tasks"], ratio))
+    return make_table(header, rows)
+
+
 def against_deepcell(table: pd.DataFrame) -> str:
     """DeepCell's path and its post-processing alone, beside ours."""
     parts, estimates = [], []
@@ -257,6 +271,7 @@ TABLES: dict[str, Callable[[pd.DataFrame], str]] = {
     "start_up": start_up,
     "breakdown": breakdown,
     "end_to_end": sizes,
+    "flat_time": flat_time,
     "reference_sizes": against_deepcell,
     "bench_watershed": watershed,
     "bench_preprocess": preprocessing,
