@@ -108,6 +108,14 @@ def test_shards_of_a_batch_are_tasks_of_their_own():
     assert _measured(table, "cost", "INFER_TILES") == pytest.approx(3 * 100 * 0.001 + 100 * 0.01)
 
 
+def test_previews_are_paid_as_the_gpu_machines_that_they_run_on():
+    preview = ["2 a/2 nf-2 PREVIEW_IMAGES b1_(5) x COMPLETED 0 1 0 100000 200000 90000 4 7"]
+    plan = {**PLAN, "batch_list": [{"id": "b1", "machine": {"infer": ["large"]}, "machine_memory": {"infer": [14336]}}]}
+    table = build_cost(_trace(preview), _timings(), plan)
+    assert _measured(table, "cost", "PREVIEW_IMAGES") == pytest.approx(100 * 0.01)
+    assert _measured(table, "GPU time", "") == 100
+
+
 def test_the_table_adds_up():
     table = build_cost(_trace(GOOGLE), _timings(), PLAN)
     assert _measured(table, "end-to-end time") == 1390

@@ -12,7 +12,7 @@ from cellbatch.reporting.timings import SETUP_STEPS
 
 COLUMNS = ("scope", "name", "quantity", "unit", "planned", "measured")
 PREEMPTED = range(50001, 50007)
-GPU_PROCESSES = ("INFER_TILES", "SEGMENT_BATCH")
+GPU_PROCESSES = ("INFER_TILES", "SEGMENT_BATCH", "PREVIEW_IMAGES")
 FUSED_PROCESS = "SEGMENT_BATCH"
 PHASE_OF = {
     "PREPROCESS_IMAGES": "preprocess",
@@ -20,6 +20,8 @@ PHASE_OF = {
     "POSTPROCESS_LABELS": "postprocess",
     "MEASURE_CELLS": "measure",
     "SEGMENT_BATCH": "fused",
+    # previews run the network on the machines of inference
+    "PREVIEW_IMAGES": "infer",
 }
 MIB = 2**20
 _TIMES = ("submit", "start", "complete", "realtime")
