@@ -39,6 +39,7 @@ class Field:
     whole_cell, nuclear : (Y, X) uint32 labels
     distance : (Y, X, 2) float16, whole-cell and nuclear inner distance
     classes : (Y, X, 2) uint8, whole-cell and nuclear pixel classes
+    touching : (Y, X, 2) bool, where two cells or two nuclei meet
     """
 
     image: NDArray[np.float32]
@@ -46,6 +47,7 @@ class Field:
     nuclear: NDArray[np.uint32]
     distance: NDArray[np.float16]
     classes: NDArray[np.uint8]
+    touching: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def make_field(recipe: Recipe) -> Field:
         nuclear=tissue.nuclear,
         distance=np.stack([targets.inner_distance(labels) for labels in pair], axis=-1).astype(np.float16),
         classes=np.stack([targets.pixel_classes(labels) for labels in pair], axis=-1),
+        touching=np.stack([targets.touching_pixels(labels) for labels in pair], axis=-1),
     )
 
 

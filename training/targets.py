@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 BOUNDARY, INTERIOR, BACKGROUND = 0, 1, 2
+TOUCHING_PX = 2
 
 
 def inner_distance(labels: NDArray[np.uint32], beta: float = 1.0) -> NDArray[np.float32]:
@@ -64,3 +65,23 @@ def pixel_classes(labels: NDArray[np.uint32]) -> NDArray[np.uint8]:
     classes = np.where(differs, BOUNDARY, INTERIOR).astype(np.uint8)
     classes[labels == 0] = BACKGROUND
     return classes
+
+
+def touching_pixels(labels: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Mark where two objects meet: what separates neighbours is learned there.
+
+    Parameters
+    ----------
+    labels : (Y, X) uint32
+        Objects, background 0.
+
+    Returns
+    -------
+    (Y, X) bool
+        Pixels with two or more objects within ``TOUCHING_PX``, background between them included.
+    """
+    size = 2 * TOUCHING_PX + 1
+    highest = ndimage.maximum_filter(labels, size, mode="nearest")
+    nothing = np.iinfo(labels.dtype).max
+    lowest = ndimage.minimum_filter(np.where(labels > 0, labels, nothing), size, mode="nearest")
+    return np.asarray((highest > 0) & (lowest != highest))

@@ -17,7 +17,7 @@ from skimage.transform import resize
 from tissue_options import TissueOptions
 from tissue_shapes import FloatImage, LabelImage, keep_largest_pieces, smooth_noise
 
-BARE_MARGIN_PX = 1.0
+BARE_MARGIN_PX = 3.0
 
 
 def draw_nuclear_signal(
@@ -67,7 +67,7 @@ def hide_bare_cells(
     Returns
     -------
     visible : (Y, X) uint32
-        Cells with marker as they are; cells without as their nucleus and 1 px around it, or nothing.
+        Cells with marker as they are; cells without as their nucleus and 3 px (1.5 µm) around it, or nothing.
     brightness : (n + 1,) float32
         Marker brightness by cell label, 0 for bare cells and background.
     """

@@ -93,7 +93,7 @@ def fit(model: Any, batches: Iterator[list[np.ndarray]], steps: int) -> None:
 
 def _nuclear_only(batch: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keep the nuclear channel and its answers, in a corner of each cut."""
-    image, distance, classes = batch
+    image, distance, classes, _ = batch
     crop = (slice(None), slice(CROP_PX), slice(CROP_PX))
     return image[(*crop, slice(1))], distance[(*crop, NUCLEAR)], classes[(*crop, NUCLEAR)]
 

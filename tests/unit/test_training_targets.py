@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
-from targets import BACKGROUND, BOUNDARY, INTERIOR, inner_distance, pixel_classes
+from targets import BACKGROUND, BOUNDARY, INTERIOR, inner_distance, pixel_classes, touching_pixels
 
 
 def test_inner_distance_is_one_at_the_centre_and_falls_with_distance_over_root_area() -> None:
@@ -49,3 +49,11 @@ def test_pixel_classes_of_touching_objects() -> None:
 
 def test_the_image_border_is_no_boundary() -> None:
     assert (pixel_classes(np.ones((5, 5), np.uint32)) == INTERIOR).all()
+
+
+def test_touching_pixels_lie_where_two_objects_are_within_two_px() -> None:
+    labels = np.zeros((5, 20), np.uint32)
+    labels[:, 2:6], labels[:, 6:10], labels[:, 15:18] = 3, 1, 2
+    touching = touching_pixels(labels)
+    assert np.array_equal(np.flatnonzero(touching[2]), [4, 5, 6, 7])
+    assert not touching_pixels(np.minimum(labels, 1)).any()

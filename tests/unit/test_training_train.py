@@ -20,12 +20,10 @@ def field() -> Field:
 
 
 def test_cuts_have_the_input_size_even_of_small_fields(field: Field) -> None:
-    small = Field(
-        *(a[:90, :140] for a in (field.image, field.whole_cell, field.nuclear, field.distance, field.classes))
-    )
+    small = Field(**{name: values[:90, :140] for name, values in vars(field).items()})
     for source in (field, small):
-        image, distance, classes = draw_sample(source, np.random.default_rng(0))
-        assert image.shape == distance.shape == classes.shape == (256, 256, 2)
+        image, distance, classes, touching = draw_sample(source, np.random.default_rng(0))
+        assert image.shape == distance.shape == classes.shape == touching.shape == (256, 256, 2)
         assert image.dtype == np.float32
         assert np.array_equal(classes == 2, distance == 0)
 
@@ -45,5 +43,14 @@ def test_loss_rewards_the_truth() -> None:
         head for i in range(2) for head in (distance[..., i : i + 1], np.eye(3, dtype=np.float32)[classes[..., i]])
     ]
     wrong = [1 - perfect[0], np.roll(perfect[1], 1, axis=-1), *perfect[2:]]
-    assert float(loss_of(perfect, distance, classes)) == pytest.approx(0, abs=1e-5)
-    assert float(loss_of(wrong, distance, classes)) > 5
+    nowhere = np.zeros_like(distance)
+    assert float(loss_of(perfect, distance, classes, nowhere)) == pytest.approx(0, abs=1e-5)
+    assert float(loss_of(wrong, distance, classes, nowhere)) > 5
+
+
+def test_a_fault_where_cells_meet_costs_four_times_as_much() -> None:
+    distance, classes = np.ones((1, 8, 8, 2), np.float32), np.ones((1, 8, 8, 2), np.int32)
+    heads = [np.full((1, 8, 8, 1), 0.5, np.float32), np.eye(3, dtype=np.float32)[classes[..., 0]]] * 2
+    nowhere, everywhere = np.zeros_like(distance), np.ones_like(distance)
+    costs = [float(loss_of(heads, distance, classes, touching)) for touching in (nowhere, everywhere)]
+    assert costs[1] == pytest.approx(4 * costs[0])
