@@ -28,10 +28,10 @@ MODEL_FOLDER = HERE.parent / "assets" / "models" / "demo"
 SEED = 20
 IOUS = (0.5, 0.75, 0.9)
 TRIED = {
-    "interior_smooth": (1.0, 1.5, 2.0),
-    "interior_threshold": (0.2, 0.25, 0.3, 0.35, 0.4),
+    "interior_smooth": (1.0, 2.0, 3.0),
+    "interior_threshold": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4),
     "maxima_threshold": (0.05, 0.075, 0.1, 0.15),
-    "small_objects_threshold": (15, 30, 45),
+    "small_objects_threshold": (15, 30, 45, 60),
 }
 
 Maps = dict[str, NDArray[np.float32]]
