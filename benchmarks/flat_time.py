@@ -66,13 +66,16 @@ def main() -> None:
     parser.add_argument("--outdir", type=Path, required=True)
     parser.add_argument("--sides", default="2048,8192", help="of the small and of the large slide, px")
     parser.add_argument("--fine", type=int, default=1, help="see make_slide.py")
+    parser.add_argument(
+        "--phases", default=",".join(PHASES), help="with commas; what those before them made must lie there"
+    )
     parser.add_argument("--turns", type=int, default=4, help="parts of the large slide's tasks")
     add_csv_option(parser)
     options = parser.parse_args()
     results = Results(options.csv, COLUMNS)
     small, large = (Slide(options.outdir, int(side), options.fine) for side in options.sides.split(","))
     print(f"{'phase':<12}{'tasks':>6}{'small_ns_px':>12}{'lowest':>9}{'highest':>9}{'large_ns_px':>12}{'ratio':>7}")
-    for phase in PHASES:
+    for phase in options.phases.split(","):
         times, total, count = compare(phase, small, large, options.turns)
         row = (phase, small.pixels, large.pixels, count, median(times), min(times), max(times), total)
         results.add(**dict(zip(COLUMNS, row, strict=True)))
