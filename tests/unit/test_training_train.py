@@ -11,7 +11,7 @@ pytest.importorskip("tensorflow", reason="TensorFlow is needed for training")
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
 from fields import Field, Recipe, make_field
-from train import TrainingOptions, draw_batches, draw_sample, loss_of
+from train import TrainingOptions, draw_ahead, draw_batches, draw_sample, loss_of
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,13 @@ def test_a_resumed_run_sees_the_same_batches(field: Field, tmp_path: Path) -> No
     fresh, resumed = draw_batches([field], options, 0), draw_batches([field], options, 1)
     next(fresh)
     assert all(np.array_equal(a, b) for a, b in zip(next(fresh), next(resumed), strict=True))
+
+
+def test_batches_drawn_ahead_are_the_same_in_the_same_order(field: Field, tmp_path: Path) -> None:
+    options = TrainingOptions(None, tmp_path, tmp_path, batch=2, drawn_fields=1)
+    ahead, plain = draw_ahead(draw_batches([field], options, 0)), draw_batches([field], options, 0)
+    for _ in range(3):
+        assert all(np.array_equal(a, b) for a, b in zip(next(ahead), next(plain), strict=True))
 
 
 def test_loss_rewards_the_truth() -> None:
