@@ -129,7 +129,8 @@ def test_deepcell_labels_and_everything_else_is_as_ever(tmp_path):
     assert (options["batch_size"], options["compartment"], options["pad_mode"]) == (3, "both", "constant")
     assert options["postprocess_kwargs_nuclear"]["maxima_threshold"] == 0.15
     assert options["postprocess_kwargs_nuclear"]["small_objects_threshold"] == 30
-    assert options["postprocess_kwargs_whole_cell"]["maxima_threshold"] == 0.075
+    of_model = read_manifest(tmp_path / "model").compartments["whole_cell"].watershed
+    assert options["postprocess_kwargs_whole_cell"]["maxima_threshold"] == of_model.maxima_threshold
     assert options["postprocess_kwargs_whole_cell"]["radius"] == 5
     assert options["preprocess_kwargs"] == {
         "percentile": 99.9, "threshold": True, "normalize": True, "kernel_size": 128
