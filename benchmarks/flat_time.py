@@ -2,22 +2,33 @@
 
 python benchmarks/flat_time.py --outdir flat_time --sides 4096,32768 --fine 2
 
-A processor shared with others gives the same work a different time from minute to minute. So the tasks of the small
-slide run before, between and after those of the large one; the ratio is of the large slide's time per pixel to the
-median of the small one's. The time in which a script starts and imports its libraries is taken off each task.
+A processor shared with others gives the same work a different time from second to second. So the tasks of the small
+slide run before, between and after those of the large one, and the processor's pace is sampled during each (see
+``pace.py``): times are given as measured, and as they would be at the pace of the median run of the small slide. The
+ratio is of the large slide's time per pixel to the median of the small one's, both at one pace. The time in which a
+script starts and imports its libraries is taken off each task.
 """
 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from any_size import PHASES, Run, Tasks
 from end_to_end import start_cpu_s
+from pace import Pace
 from results import Results, add_csv_option
 
-COLUMNS = ("phase", "small_px", "large_px", "tasks", "small_ns_px", "lowest_ns_px", "highest_ns_px", "large_ns_px")
+COLUMNS = ("phase", "small_px", "large_px", "tasks", "small_ns_px", "large_ns_px")
+COLUMNS += ("paced_small_ns_px", "lowest_ns_px", "highest_ns_px", "paced_large_ns_px")
+
+
+class Spent(NamedTuple):
+    """Processor time in ns per px of the whole slide, and the pace meanwhile: s for a fixed piece of work."""
+
+    ns_px: float
+    pace_s: float
 
 
 class Slide:
@@ -40,24 +51,38 @@ class Slide:
         size = -(-len(commands) // count)
         yield from (commands[first : first + size] for first in range(0, len(commands), size))
 
-    def measure(self, tasks: Tasks, commands: list[tuple[Any, ...]]) -> float:
-        """Run tasks; their processor time in ns per px of the whole slide."""
-        seconds = sum(tasks.run(*command).cpu_s - start_cpu_s(command[0]) for command in commands)
-        return 1e9 * seconds / self.pixels
+    def measure(self, tasks: Tasks, commands: list[tuple[Any, ...]]) -> list[Spent]:
+        """Run tasks."""
+        spent = []
+        for command in commands:
+            with Pace() as pace:
+                seconds = tasks.run(*command).cpu_s
+            spent.append(Spent(1e9 * (seconds - start_cpu_s(command[0])) / self.pixels, pace.seconds))
+        return spent
 
 
-def compare(phase: str, small: Slide, large: Slide, turns: int) -> tuple[list[float], float, int]:
-    """Measure a phase: times of the small slide, one per run, of the large one, and how many tasks that has."""
+def compare(phase: str, small: Slide, large: Slide, turns: int) -> tuple[list[list[Spent]], list[Spent]]:
+    """Measure a phase: the tasks of each run of the small slide, and those of the large one."""
     tasks = Tasks(is_forked=False)
     whole = [command for part in small.parts(phase, 1) for command in part]
     parts = list(large.parts(phase, turns))
     runs = range(-(-turns // len(parts)))
-    times = [small.measure(tasks, whole) for _ in runs]
-    total = 0.0
+    before = [small.measure(tasks, whole) for _ in runs]
+    spent = []
     for part in parts:
-        total += large.measure(tasks, part)
-        times += [small.measure(tasks, whole) for _ in runs]
-    return times, total, sum(map(len, parts))
+        spent += large.measure(tasks, part)
+        before += [small.measure(tasks, whole) for _ in runs]
+    return before, spent
+
+
+def sum_up(phase: str, small: Slide, large: Slide, turns: int) -> dict[str, Any]:
+    """Measure a phase; a row of the table."""
+    runs, spent = compare(phase, small, large, turns)
+    pace_s = median(task.pace_s for run in runs for task in run)
+    paced = [sum(task.ns_px * pace_s / task.pace_s for task in run) for run in [*runs, spent]]
+    measured = [sum(task.ns_px for task in run) for run in [*runs, spent]]
+    row = (phase, small.pixels, large.pixels, len(spent), median(measured[:-1]), measured[-1])
+    return dict(zip(COLUMNS, (*row, median(paced[:-1]), min(paced[:-1]), max(paced[:-1]), paced[-1]), strict=True))
 
 
 def main() -> None:
@@ -74,12 +99,13 @@ def main() -> None:
     options = parser.parse_args()
     results = Results(options.csv, COLUMNS)
     small, large = (Slide(options.outdir, int(side), options.fine) for side in options.sides.split(","))
-    print(f"{'phase':<12}{'tasks':>6}{'small_ns_px':>12}{'lowest':>9}{'highest':>9}{'large_ns_px':>12}{'ratio':>7}")
+    print("".join(f"{name:>18}" for name in (*COLUMNS, "ratio")))
     for phase in options.phases.split(","):
-        times, total, count = compare(phase, small, large, options.turns)
-        row = (phase, small.pixels, large.pixels, count, median(times), min(times), max(times), total)
-        results.add(**dict(zip(COLUMNS, row, strict=True)))
-        print(f"{phase:<12}{count:>6}{row[4]:>12.1f}{row[5]:>9.1f}{row[6]:>9.1f}{total:>12.1f}{total / row[4]:>7.2f}")
+        row = sum_up(phase, small, large, options.turns)
+        results.add(**row)
+        ratio = row["paced_large_ns_px"] / row["paced_small_ns_px"]
+        shown = (f"{value:.1f}" if isinstance(value, float) else value for value in row.values())
+        print("".join(f"{value:>18}" for value in (*shown, f"{ratio:.2f}")), flush=True)
 
 
 if __name__ == "__main__":

@@ -87,15 +87,17 @@ def sizes(table: pd.DataFrame) -> str:
 
 def flat_time(table: pd.DataFrame) -> str:
     """Each phase's processor time per px of a large slide beside that of a small one that ran in turn."""
-    names = ["small_ns_px", "lowest_ns_px", "highest_ns_px", "large_ns_px", "tasks"]
+    names = ["small_ns_px", "large_ns_px", "tasks", *(f"paced_{one}_ns_px" for one in ("small", "large"))]
+    names += ["lowest_ns_px", "highest_ns_px"]
     medians = table.groupby(["phase", "small_px", "large_px"], sort=False)[names].median()
     small, large = (f"{medians.index[0][level] ** 0.5:.0f}²" for level in (1, 2))
-    header = ("", f"{small}, ns per px", "its lowest and highest run", f"{large}, ns per px", "tasks", "ratio")
+    header = ("ns per px", f"{small}, as measured", large, "tasks", f"{small}, at one pace", "its runs", large, "ratio")
     rows = []
     for (phase, *_), row in medians.iterrows():
-        spread = f"{row['lowest_ns_px']:.0f}, {row['highest_ns_px']:.0f}"
-        ratio = row["large_ns_px"] / row["small_ns_px"]
-        rows.append((phase, row["small_ns_px"], spread, row["large_ns_px"], row["tasks"], ratio))
+        paced_small, paced_large = row["paced_small_ns_px"], row["paced_large_ns_px"]
+        spread = f"{row['lowest_ns_px']:.0f} to {row['highest_ns_px']:.0f}"
+        counts = (row["small_ns_px"], row["large_ns_px"], row["tasks"])
+        rows.append((phase, *counts, paced_small, spread, paced_large, paced_large / paced_small))
     return make_table(header, rows)
 
 

@@ -59,3 +59,19 @@ def test_chunks_that_neighbours_share_are_decoded_once(tmp_path, monkeypatch):
     for x in range(0, 1500, 100):
         np.testing.assert_array_equal(heads[300:800, x : x + 120], values[300:800, x : x + 120])
     assert len(keys) == 6
+
+
+def test_two_blocks_at_once_decode_the_chunks_of_their_row_once(tmp_path, monkeypatch):
+    core, halo, height, width, names = 1536, 52, 1640, 7680, (NAME, "whole_cell_inner_distance")
+    with HandoffWriter(tmp_path / "b.0.heads.zip") as handoff:
+        for name in names:
+            handoff.write("big", name, np.ones((height, width), np.float32))
+    maps = [open_heads([tmp_path / "b.0.heads.zip"], "big", name) for name in names]
+    decoded = []
+    decode = cellbatch.io.handoff_reader.decode_chunk
+    monkeypatch.setattr(cellbatch.io.handoff_reader, "decode_chunk", lambda *found: decoded.append(1) or decode(*found))
+    for first in range(0, width, 2 * core):
+        for one in maps:
+            for x in range(first, min(first + 2 * core, width), core):
+                one[0:height, max(x - halo, 0) : x + core + halo]
+    assert len(decoded) == 2 * -(-height // 256) * -(-width // 1024)

@@ -18,7 +18,6 @@ import tifffile
 from numpy.typing import ArrayLike, NDArray
 
 from cellbatch.errors import InputError
-from cellbatch.geometry.blocks import BlockGrid
 from cellbatch.io.atomic import atomic_path
 from cellbatch.io.images import open_image
 from cellbatch.io.label_store import LabelStore
@@ -27,7 +26,6 @@ from cellbatch.spec import Window
 TILE = 512
 PYRAMID_ABOVE = 4096
 SMALLEST_LEVEL = 1024
-HALVED_PX = 1024
 # A classic TIFF ends at 4 GiB; some room is left for directories.
 CLASSIC_LIMIT_BYTES = 2**32 - 2**25
 ZLIB_LEVEL = 6
@@ -109,10 +107,9 @@ def write_labels(
         tif = stack.enter_context(tifffile.TiffWriter(temporary, bigtiff=big, byteorder="<", ome=False))
         level = labels
         for step in steps:
-            if step > 1:
-                level = _halve(level, stack.enter_context(LabelStore(_half(level.shape), path.parent)))
+            smaller = stack.enter_context(LabelStore(_half(level.shape), path.parent)) if step < steps[-1] else None
             first = {"description": xml, "subifds": len(steps) - 1 or None}
-            tiles = _encoded_tiles(level, tile, threads)
+            tiles = _encoded_tiles(level, smaller, tile, threads)
             tif.write(
                 _counted(tiles, labels.shape, tile, count_px) if step == 1 else tiles,
                 shape=level.shape,
@@ -122,6 +119,7 @@ def write_labels(
                 **(first if step == 1 else {"subfiletype": 1}),
                 **STORAGE,
             )
+            level = smaller or level
 
 
 def read_labels(path: Path, window: Window | None = None) -> NDArray[np.uint32]:
@@ -174,18 +172,11 @@ def _half(shape: tuple[int, ...]) -> tuple[int, int]:
     return -(-shape[0] // 2), -(-shape[1] // 2)
 
 
-def _halve(source: LabelSource, target: LabelStore) -> LabelStore:
-    """Fill a level with every second pixel of the one before."""
-    for core in BlockGrid(target.shape, HALVED_PX).cores():
-        y1, x1 = min(2 * core.y1, source.shape[0]), min(2 * core.x1, source.shape[1])
-        block = np.asarray(source[2 * core.y0 : y1, 2 * core.x0 : x1], np.uint32)
-        target[core.slices] = np.ascontiguousarray(block[::2, ::2])
-    return target
-
-
-def _encoded_tiles(labels: LabelSource, tile: tuple[int, int], threads: int) -> Iterator[bytes]:
-    """Compressed tiles of a level in raster order; the last ones are filled up with background."""
-    corners, encode = _corners(labels.shape, tile), partial(_encode_tile, labels, tile)
+def _encoded_tiles(
+    labels: LabelSource, smaller: LabelStore | None, tile: tuple[int, int], threads: int
+) -> Iterator[bytes]:
+    """Compressed tiles of a level in raster order, on the way of which the next level is filled."""
+    corners, encode = _corners(labels.shape, tile), partial(_encode_tile, labels, smaller, tile)
     return map(encode, corners) if threads == 1 else _map_ahead(encode, corners, threads)
 
 
@@ -203,14 +194,19 @@ def _counted(
         yield encoded
 
 
-def _encode_tile(labels: LabelSource, tile: tuple[int, int], corner: tuple[int, int]) -> bytes:
-    """Compress one tile."""
+def _encode_tile(
+    labels: LabelSource, smaller: LabelStore | None, tile: tuple[int, int], corner: tuple[int, int]
+) -> bytes:
+    """Compress one tile, filled up with background, and give every second pixel of it to the next level."""
     y, x = corner
     part = np.asarray(
         labels[y : min(y + tile[0], labels.shape[0]), x : min(x + tile[1], labels.shape[1])], np.uint32
     ).astype("<u4", copy=False)
     if not part.any():
         return _blank_tile(tile)
+    if smaller is not None:
+        (y0, x0), (height, width) = (y // 2, x // 2), _half(part.shape)
+        smaller[y0 : y0 + height, x0 : x0 + width] = np.ascontiguousarray(part[::2, ::2])
     if part.shape != tile:
         part = np.pad(part, [(0, size - found) for size, found in zip(tile, part.shape, strict=True)])
     return bytes(imagecodecs.deflate_encode(part.tobytes(), ZLIB_LEVEL))

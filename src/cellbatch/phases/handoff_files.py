@@ -16,7 +16,7 @@ from cellbatch.spec import Window
 # attributes of a sample in a shard's hand-off: the first row that the shard holds, and how many the image has
 FIRST_ROW = "first_row"
 ROWS = "rows"
-CACHE_BYTES = 48 << 20
+CACHE_BYTES = 96 << 20
 
 
 @lru_cache(maxsize=1)
