@@ -87,17 +87,18 @@ def sizes(table: pd.DataFrame) -> str:
 
 def flat_time(table: pd.DataFrame) -> str:
     """Each phase's processor time per px of a large slide beside that of a small one that ran in turn."""
-    names = ["small_ns_px", "large_ns_px", "tasks", *(f"paced_{one}_ns_px" for one in ("small", "large"))]
+    names = ["small_ns_px", "large_ns_px", *(f"paced_{one}_ns_px" for one in ("small", "large"))]
     names += ["lowest_ns_px", "highest_ns_px"]
     medians = table.groupby(["phase", "small_px", "large_px"], sort=False)[names].median()
     small, large = (f"{medians.index[0][level] ** 0.5:.0f}²" for level in (1, 2))
-    header = ("ns per px", f"{small}, as measured", large, "tasks", f"{small}, at one pace", "its runs", large, "ratio")
-    rows = []
+    header = ("ns per px", f"{small}, as measured", large, "ratio", f"{small}, at one pace", "its runs", large, "ratio")
+    rows: list[Sequence[object]] = []
     for (phase, *_), row in medians.iterrows():
-        paced_small, paced_large = row["paced_small_ns_px"], row["paced_large_ns_px"]
+        measured = (row["small_ns_px"], row["large_ns_px"], row["large_ns_px"] / row["small_ns_px"])
         spread = f"{row['lowest_ns_px']:.0f} to {row['highest_ns_px']:.0f}"
-        counts = (row["small_ns_px"], row["large_ns_px"], row["tasks"])
-        rows.append((phase, *counts, paced_small, spread, paced_large, paced_large / paced_small))
+        paced_small, paced_large = row["paced_small_ns_px"], row["paced_large_ns_px"]
+        paced = (paced_small, spread, paced_large, paced_large / paced_small)
+        rows.append((phase, *measured, *(paced if paced_small > 0 else ("–",) * len(paced))))
     return make_table(header, rows)
 
 
