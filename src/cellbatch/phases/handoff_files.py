@@ -16,6 +16,7 @@ from cellbatch.spec import Window
 # attributes of a sample in a shard's hand-off: the first row that the shard holds, and how many the image has
 FIRST_ROW = "first_row"
 ROWS = "rows"
+# two blocks of two maps at once, until the next two have taken over the chunks that they share
 CACHE_BYTES = 96 << 20
 
 
