@@ -37,6 +37,8 @@ IMAGES, PX, GPUS, MACHINE = 10**6, 10**6, 16, "g2-standard-16"
 # two channels of 8 bits, stored without compression (assumed)
 IMAGE_BYTES_PER_PX = 2.0
 SEEDS = 5
+# where machines stay from task to task, smaller tasks lose less and end more evenly
+ARRAY_PIXELS = 2**32
 MILLION = ("changed", "to", "gpus", "tasks", "lost", "hours", "dollars")
 
 
@@ -57,7 +59,7 @@ def cut_million(batch_pixels: int) -> list[int]:
     return sorted((len(cut) * PX for cut in cut_batches(names, [PX] * IMAGES, batch_pixels)), reverse=True)
 
 
-def run_million(fleet: Fleet, rates: Rates, batch_pixels: int) -> dict[str, float]:
+def run_million(fleet: Fleet, rates: Rates, batch_pixels: int, is_array: bool = False) -> dict[str, float]:
     """Run a million images of 1 Mpx in fused tasks: median of five seeds, storage and operations included."""
     pixels = cut_million(batch_pixels)
     count = len(pixels)
@@ -68,7 +70,7 @@ def run_million(fleet: Fleet, rates: Rates, batch_pixels: int) -> dict[str, floa
     runs = []
     for seed in range(SEEDS):
         outcome, hours, dollars = simulate_fused(
-            fused_chains(pixels, IMAGE_BYTES_PER_PX, fleet, rates), fleet, 4 * count, rates, seed
+            fused_chains(pixels, IMAGE_BYTES_PER_PX, fleet, rates), fleet, 4 * count, rates, seed, is_array
         )
         station = fleet.stations[FUSED]
         idle = 1 - IMAGES * PX / 1e6 / rates.gpu_mpx_per_s / outcome.held_s["gpu"]
@@ -141,6 +143,9 @@ def sweep() -> pd.DataFrame:
         for value in values:
             changed = replace(fleet, place=replace(fleet.place, **{name: value}))
             rows.append((name, value, run_million(changed, rates, size)))
+    for name, submit_s in {"prepared one by one": fleet.place.submit_s, "prepared at once": 0.0}.items():
+        changed = replace(fleet, place=replace(fleet.place, submit_s=submit_s))
+        rows.append(("job array", name, run_million(changed, rates, ARRAY_PIXELS, is_array=True)))
     slower = replace(rates, core_s_per_mpx=tuple(2 * value for value in rates.core_s_per_mpx))
     rows.append(("CPU work", "doubled", run_million(fleet, slower, size)))
     rows.append(("market", "on demand", run_million(read_fleet(spot=False).fleets["on_demand"], rates, size)))

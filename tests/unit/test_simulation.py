@@ -1,7 +1,11 @@
 """The simulator against its sources and against arithmetic that can be done by hand."""
 
+from dataclasses import replace
+
 import pytest
 
+from cellbatch.planning.cost import FUSED, Fleet, Station
+from cellbatch.planning.rates import GOOGLE_ON_DEMAND, Rates
 from cellbatch.planning.scenarios import (
     FOUNDING_MEASURED_MIN,
     Kiosk,
@@ -10,6 +14,7 @@ from cellbatch.planning.scenarios import (
     preload_saving_min,
     recommended_gpus,
     saving_min,
+    simulate_fused,
     simulate_kiosk,
 )
 from cellbatch.planning.simulation import Job, Pool, Run
@@ -85,3 +90,15 @@ def test_more_gpus_than_the_upload_feeds_do_not_help():
     at, above = (simulate_kiosk(10**5, gpus, 240, Kiosk(), step_s=30) for gpus in (enough, 4 * enough))
     assert above.hours == pytest.approx(at.hours, rel=0.1)
     assert above.dollars > 1.1 * at.dollars
+
+
+def test_a_job_array_starts_its_machines_once_and_when_all_of_it_is_prepared():
+    rates = Rates(plan_s=0.0, report_s=0.0)
+    place = replace(GOOGLE_ON_DEMAND, start_s=100.0, submit_s=3.0)
+    fleet = Fleet({FUSED: Station(2, 16, True, 1.0, "gpu")}, place, "on_demand")
+    chains = [[Job("gpu", 50.0, 50.0)]] * 6
+    single, array = (simulate_fused(chains, fleet, 0, rates, is_array=is_array)[0] for is_array in (False, True))
+    # two machines, three tasks each: a start before every one, or after six preparations before the first
+    assert single.end_s == 6 + 3 * (100 + 50)
+    assert array.end_s == 6 * 3 + 100 + 3 * 50
+    assert array.held_s["gpu"] == 2 * (100 + 3 * 50)

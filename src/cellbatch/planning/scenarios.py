@@ -159,9 +159,18 @@ def fused_chains(pixels: Sequence[float], image_bytes_per_px: float, fleet: Flee
 
 
 def simulate_fused(
-    chains: list[list[Job]], fleet: Fleet, published_files: int, rates: Rates, seed: int = 0
+    chains: list[list[Job]], fleet: Fleet, published_files: int, rates: Rates, seed: int = 0, is_array: bool = False
 ) -> tuple[Outcome, float, float]:
     """Run fused tasks on the fleet's GPU machines.
+
+    Parameters
+    ----------
+    chains : of ``fused_chains``
+    fleet, rates : where, how fast
+    published_files : copied into the results at the end
+    seed : of the losses
+    is_array : all tasks are one job array. It is submitted when the head has prepared the last of them, and its
+        machines stay from task to task (assumed)
 
     Returns
     -------
@@ -171,8 +180,10 @@ def simulate_fused(
     """
     station, place = fleet.stations[FUSED], fleet.place
     disk_hour = fleet.disk_gb * fleet.disk_gb_month / 730
-    pool = Pool(station.slots, acquire_s=place.start_s, losses_per_h=place.losses_per_h, hour=station.hour + disk_hour)
-    outcome = Run({"gpu": pool}, place.submit_s, seed).simulate(chains)
+    hour = station.hour + disk_hour
+    pool = Pool(station.slots, place.start_s, losses_per_h=place.losses_per_h, hour=hour, keeps=is_array)
+    arrivals_s = [place.submit_s * len(chains)] * len(chains) if is_array else None
+    outcome = Run({"gpu": pool}, 0.0 if is_array else place.submit_s, seed).simulate(chains, arrivals_s)
     ends_s = 2 * place.start_s + rates.plan_s + rates.report_s + published_files / place.publish_files_per_s
     hours = (outcome.end_s + ends_s) / HOUR_S
     return outcome, hours, outcome.dollars({"gpu": pool}) + hours * fleet.head_hour
