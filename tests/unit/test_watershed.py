@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from cellbatch._native import watershed as native
 from tests.labels_equal import assert_labels_equal
@@ -38,6 +39,39 @@ def test_labels_meet_on_the_ridge(flooded_by):
 def test_ties_go_to_the_marker_that_reached_them_first(flooded_by):
     markers = np.array([[1, 0, 0, 0, 0, 2]], np.int32)
     assert flooded_by(row(0, 0, 0, 0, 0, 0), markers, np.ones((1, 6), bool)).tolist() == [[1, 1, 1, 2, 2, 2]]
+
+
+@pytest.mark.parametrize(("start", "middle"), [(0.5, 1), (-0.5, 2)])
+def test_a_pool_entered_at_one_level_from_both_sides_is_shared(start, middle):
+    # both passes have height 5; the one that the lower marker queued is taken first, then pixels in turn
+    surface, markers = row(0, 5, 2, 1, 2, 5, start), np.array([[1, 0, 0, 0, 0, 0, 2]], np.int32)
+    mask = np.ones(surface.shape, bool)
+    for flooded_by in FLOODS:
+        assert flooded_by(surface, markers, mask).tolist() == [[1, 1, 1, middle, 2, 2, 2]]
+    assert native.flood(surface, markers, mask)[1] == 0
+
+
+@pytest.mark.parametrize("flooded_by", FLOODS)
+def test_what_higher_ground_queued_is_taken_before_a_pool_of_its_level(flooded_by):
+    # pixel 3 may follow 2 or 4, both taken at level 5: 4 was queued by its marker, 2 in the pool behind pixel 1
+    surface, markers = row(0, 5, 3, 6, 5, 1), np.array([[1, 0, 0, 0, 0, 2]], np.int32)
+    assert flooded_by(surface, markers, np.ones((1, 6), bool)).tolist() == [[1, 1, 1, 2, 2, 2]]
+
+
+def test_chance_ties_of_a_smooth_map_need_no_heap():
+    undecided = 0
+    for seed in range(12):
+        rng = np.random.default_rng([seed, 14])
+        noise = ndimage.gaussian_filter(rng.random((300, 300)), 3)
+        surface = (np.round((noise - noise.min()) / np.ptp(noise) * 2**14) / 2**14).astype(np.float32)
+        markers = np.zeros(surface.shape, np.int32)
+        # which of two markers of one height is taken first hangs on all others
+        places = np.unique(surface, return_index=True)[1]
+        markers.flat[rng.choice(places, 300, replace=False)] = np.arange(1, 301)
+        labels, ties = native.flood(surface, markers, surface < 0.9)
+        assert_labels_equal(labels, flood(surface, markers, surface < 0.9))
+        undecided += ties
+    assert undecided == 0
 
 
 @pytest.mark.parametrize("flooded_by", FLOODS)

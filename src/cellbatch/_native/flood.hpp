@@ -28,7 +28,7 @@ class Flood {
     std::vector<Pass> find_passes(int threads) const;
     // Gives every basin its level and label.
     void join(const std::vector<Pass>& passes);
-    // Gives pixels below their basin's level the label of their earliest neighbour; returns how many stay undecided.
+    // Gives pixels the label of their earliest neighbour; returns how many stay undecided.
     int64_t settle(int threads);
     // Label of each id.
     std::vector<int32_t> labels() const;
@@ -52,8 +52,9 @@ class Flood {
 
     Neighbours around(int64_t pixel) const;
     int64_t parent(const Neighbours& near) const;
+    int64_t queued_by(const Neighbours& near, int depth) const;
     int precedes(int64_t a, int64_t b, int depth = 0) const;
-    int64_t only_source(const Neighbours& near) const;
+    int comes_first(int64_t a, int64_t b, int depth) const;
     int32_t label_at_pass(int64_t pixel) const;
     bool follows_its_basin(int64_t pixel) const;
     Verdict judge(int64_t pixel, int32_t& wanted) const;
@@ -67,6 +68,8 @@ class Flood {
     std::vector<Basin>& basins_;
     std::vector<int32_t>& whole_;
     std::unordered_map<uint64_t, int32_t> variants_;
+    // Pixels that may still be looked at where levels alone do not tell which of two was queued first; 0: none.
+    mutable int64_t search_px_ = 0;
 };
 
 }  // namespace cellbatch

@@ -9,6 +9,8 @@ namespace cellbatch {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
+// What all searches of a map may look at, beside a quarter of its pixels: beyond that, one heap is faster.
+constexpr int64_t kSearchPx = 1 << 14;
 
 }  // namespace
 
@@ -27,8 +29,9 @@ Flood::Verdict Flood::judge(int64_t pixel, int32_t& wanted) const {
     if (near.top == kNever) return Verdict::kHolds;
     const Basin& own = basin_at(pixel);
     const bool is_pool = surface_[pixel] >= own.level, is_flat = !(near.top > level(pixel));
+    const bool is_searched = search_px_ > 0;
     int64_t source = pixel;
-    if (!is_flat) {
+    if (!is_flat || is_searched) {
         source = parent(near);
     } else if (!is_pool && kind(pixel) <= kLeft) {
         source = pixel - (kind(pixel) == kUp ? shape_.width : 1);
@@ -38,9 +41,11 @@ Flood::Verdict Flood::judge(int64_t pixel, int32_t& wanted) const {
     for (int i = 0; i < near.count; ++i) {
         const int64_t other = near.pixels[i];
         if (near.levels[i] != near.top || other == source || label(other) == wanted) continue;
-        if (is_flat || precedes(source, other) <= 0) is_settled = false;
+        if ((is_flat && !is_searched) || precedes(source, other) <= 0) is_settled = false;
     }
-    if (wanted != own.label) return is_pool ? Verdict::kUndecided : Verdict::kChanges;
+    if (wanted != own.label) {
+        return is_pool && !(is_searched && is_settled) ? Verdict::kUndecided : Verdict::kChanges;
+    }
     return is_settled ? Verdict::kHolds : Verdict::kUndecided;
 }
 
@@ -106,6 +111,7 @@ std::vector<int64_t> Flood::find_doubtful(int threads) const {
 int64_t Flood::settle(int threads) {
     std::vector<int64_t> pending = find_doubtful(threads), doubtful;
     int64_t budget = 64 + 8 * shape_.size();
+    search_px_ = kSearchPx + shape_.size() / 4;
     for (size_t i = 0; i < pending.size(); ++i) {
         const int64_t pixel = pending[i];
         int32_t wanted = 0;
