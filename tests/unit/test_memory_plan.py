@@ -1,19 +1,29 @@
 """Projected memory: by image size, and against what a machine has."""
 
+from dataclasses import replace
+
 import pytest
 
 from cellbatch.errors import ConfigError
 from cellbatch.io.host_memory import host_memory_mb
+from cellbatch.measurement.columns import table_columns
 from cellbatch.phases.plan_memory import check_memory
 from cellbatch.phases.timing_files import write_timings
-from cellbatch.planning.memory import MEMORY_MODELS, project_fused_mb, project_memory_mb, refuse_too_large
+from cellbatch.planning.memory import (
+    COLUMNS,
+    COLUMNS_PER_CHANNEL,
+    MEMORY_MODELS,
+    project_fused_mb,
+    project_memory_mb,
+    refuse_too_large,
+)
 from cellbatch.planning.stages import share_out
 from cellbatch.reporting.timings import Timings
 from cellbatch.spec import Batch, ImageSource, SampleSpec
 
 
-def _sample(name, shape):
-    return SampleSpec(name, (ImageSource("image", 1),), shape, 0.5, "0", "1", ("a", "b"), "uint16")
+def _sample(name, shape, channels=("a", "b")):
+    return SampleSpec(name, (ImageSource("image", 1),), shape, 0.5, "0", "1", channels, "uint16")
 
 
 def _project(phase, *shapes, processes=2):
@@ -25,6 +35,41 @@ def _project(phase, *shapes, processes=2):
 def test_a_gigapixel_needs_less_than_a_laptop_has(phase):
     assert _project(phase, (16384, 16384)) <= 1024
     assert _project(phase, (32768, 32768)) <= 1536
+
+
+# peaks of MEASURE_CELLS in MiB, as benchmarks/end_to_end.py and plan_against_run.py measured them (docs/any_size.md)
+@pytest.mark.parametrize(
+    ("side", "channels", "peak"),
+    [
+        (4096, 4, 520),
+        (8192, 4, 577),
+        (16384, 4, 701),
+        (32768, 4, 858),
+        (4096, 40, 511),
+        (8192, 40, 596),
+        (20000, 40, 780),
+    ],
+)
+def test_channels_count_where_the_table_is_large(side, channels, peak):
+    names = tuple(f"marker {position}" for position in range(channels))
+    sample = _sample("slide", (side, side), names)
+    asked = project_memory_mb("measure", [sample], [side * side])
+    assert peak <= asked <= 1.5 * peak + 200e6 / 2**20
+    few = project_memory_mb("measure", [replace(sample, measured_channels=(0, 3))], [side * side])
+    assert (few < asked) == (side == 20000)
+
+
+@pytest.mark.parametrize("channels", [0, 1, 40])
+def test_the_columns_of_the_table_are_those_that_are_written(channels):
+    written = table_columns([str(position) for position in range(channels)], has_nuclei=True)
+    # the name of the sample stands before them
+    assert len(written) + 1 == COLUMNS + COLUMNS_PER_CHANNEL * channels
+
+
+@pytest.mark.parametrize("phase", ["preprocess", "infer", "postprocess"])
+def test_channels_count_for_the_table_alone(phase):
+    many = _sample("slide", (20000, 20000), tuple("abcdefghij" * 4))
+    assert project_memory_mb(phase, [many], [20000**2]) == _project(phase, (20000, 20000))
 
 
 def test_wide_images_cost_inference_more_than_tall_ones():

@@ -29,6 +29,8 @@ class MemoryModel:
     buffer_px, buffer_rows : how many these are at most, and over how many rows of its width
     bytes_per_column : rows that are held over its whole width besides
     bytes_per_px : what grows with its size nevertheless, such as the list of its cells
+    table_bytes_per_px : for each column of the table squared. A Parquet file keeps about 2 kB for every column of every
+        piece until it is closed; pieces have one size, so that a table with more columns also has more pieces
     """
 
     base_mb: int
@@ -38,14 +40,17 @@ class MemoryModel:
     buffer_rows: int = 1 << 30
     bytes_per_column: int = 0
     bytes_per_px: float = 0.0
+    table_bytes_per_px: float = 0.0
 
 
 MEMORY_MODELS = {
     "preprocess": MemoryModel(190, 24, 52, 1 << 22, 512, bytes_per_px=0.2),
     "infer": MemoryModel(190, 14, 50, 1 << 20, 256, bytes_per_column=8704),
     "postprocess": MemoryModel(190, 28, 42, 11 << 19, bytes_per_px=0.3),
-    "measure": MemoryModel(190, 52, 26, 25 << 19, bytes_per_px=0.5),
+    "measure": MemoryModel(190, 52, 26, 25 << 19, bytes_per_px=0.5, table_bytes_per_px=6e-7),
 }
+# of the table of cells, at most: without any channel, and for each one that is measured
+COLUMNS, COLUMNS_PER_CHANNEL = 27, 18
 # phases that read the image file
 READING_PHASES = ("preprocess", "measure")
 # the process of a fused task has the libraries of all phases
@@ -106,7 +111,8 @@ def project_sample_mb(phase: str, sample: SampleSpec, model_pixels: int) -> floa
         return forced_mb + pixels * model.small_bytes_per_px / MIB
     columns = sample.shape[1] * math.sqrt(pixels / image_pixels)
     buffered = min(pixels, model.buffer_px, model.buffer_rows * columns)
-    grown = columns * model.bytes_per_column + pixels * model.bytes_per_px
+    table = (COLUMNS + COLUMNS_PER_CHANNEL * len(sample.measured_channels or sample.channel_names)) ** 2
+    grown = columns * model.bytes_per_column + pixels * (model.bytes_per_px + table * model.table_bytes_per_px)
     return forced_mb + (buffered * model.buffer_bytes_per_px + grown) / MIB
 
 
