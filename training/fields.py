@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import crowding
 import draw_tissue
 import numpy as np
 import targets
@@ -52,13 +53,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Which field to make: ``drawn`` or ``real``, of which split, the how-manieth."""
+    """Which field to make: ``drawn`` or ``real``, of which split, the how-manieth, with nuclei laid against others."""
 
     kind: str
     split: str
     index: int
     seed: int
     nuclei: str = ""
+    is_crowded: bool = False
 
     @property
     def rng(self) -> np.random.Generator:
@@ -111,7 +113,8 @@ def make_field(recipe: Recipe) -> Field:
         shape = tuple(int(n) for n in rng.integers(90, 260, 2)) if is_small else (512, 512)
         tissue = draw_tissue.draw_tissue((shape[0], shape[1]), rng)
     else:
-        tissue = _grow_tissue(*_read_nuclei(recipe, rng), rng)
+        nuclei = _read_nuclei(recipe, rng)
+        tissue = _grow_tissue(*(crowding.crowd(*nuclei, rng) if recipe.is_crowded else nuclei), rng)
     pair = (tissue.whole_cell, tissue.nuclear)
     return Field(
         image=preprocess(tissue.image.astype(np.float32), percentile=99.9, clahe_kernel_size=128),
@@ -147,7 +150,7 @@ def nuclei_names(archive: Path, split: str) -> list[str]:
 
 def _fingerprint() -> str:
     """Hash of the sources that decide how a field looks, and of what preprocessing makes of one image."""
-    modules = (draw_tissue, targets, tissue_options, tissue_shapes, tissue_signal)
+    modules = (crowding, draw_tissue, targets, tissue_options, tissue_shapes, tissue_signal)
     sources = [Path(str(module.__file__)) for module in modules] + [Path(__file__)]
     example = np.random.default_rng(0).poisson(20, (150, 140, 2)).astype(np.float32)
     code = "".join(ast.dump(ast.parse(path.read_text(encoding="utf-8"))) for path in sources)
@@ -158,7 +161,8 @@ def _make_cached(job: tuple[Recipe, Path]) -> Path:
     """Make a field unless its file is there."""
     recipe, folder = job
     name = recipe.nuclei.rsplit("#", 1)[-1][:16]
-    path = folder / f"{recipe.kind}_{recipe.split}_{recipe.seed}_{recipe.index:05d}_{name}.npz"
+    kind = f"{recipe.kind}{'_crowded' if recipe.is_crowded else ''}"
+    path = folder / f"{kind}_{recipe.split}_{recipe.seed}_{recipe.index:05d}_{name}.npz"
     if not path.exists():
         unfinished = path.with_name(f".{path.name}.unfinished.npz")
         np.savez(unfinished, **vars(make_field(recipe)))

@@ -20,13 +20,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 from fields import Field, Recipe, load_fields, nuclei_names
-from network import INPUT_SHAPE, build_network, save_weights
+from network import INPUT_SHAPE, build_network, load_weights, save_weights
 from targets import BACKGROUND, BOUNDARY
 
 HERE = Path(__file__).parent
 DISTANCE_WEIGHT = 12.0
 BOUNDARY_WEIGHT = 2.0
-TOUCHING_WEIGHT = 3.0
 OUTSIDE_PX = 96
 SETTLING_STEPS = 80
 LOG = logging.getLogger("train")
@@ -36,11 +35,17 @@ Sample = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Settings of a run; ``nuclei`` is the archive of real nuclei, without which only drawn tissue is used."""
+    """Settings of a run.
+
+    ``nuclei`` is the archive of real nuclei, without which only drawn tissue is used; ``start`` the weights from which
+    to go on instead of random ones; ``touching_weight`` what pixels where objects meet count beyond one; ``crowded``
+    whether nuclei of a real image are laid against others from its second time on.
+    """
 
     nuclei: Path | None
     cache: Path
     run: Path
+    start: Path | None = None
     seed: int = 20
     steps: int = 4500
     batch: int = 8
@@ -48,6 +53,8 @@ class TrainingOptions:
     real_fields: int = 868
     real_share: float = 0.5
     peak_rate: float = 3e-3
+    touching_weight: float = 3.0
+    crowded: bool = False
     log_every: int = 20
     check_every: int = 250
 
@@ -75,7 +82,8 @@ def make_recipes(options: TrainingOptions, split: str, drawn: int, real: int) ->
         order = np.random.default_rng(options.seed).permutation(len(names))
         for index in range(real):
             name = names[order[index % len(names)]]
-            recipes.append(Recipe("real", split, index, options.seed, f"{options.nuclei}#{name}"))
+            source, is_crowded = f"{options.nuclei}#{name}", options.crowded and index >= len(names)
+            recipes.append(Recipe("real", split, index, options.seed, source, is_crowded))
     return recipes
 
 
@@ -146,7 +154,7 @@ def draw_ahead(batches: Iterator[list[np.ndarray]]) -> Iterator[list[np.ndarray]
             yield batch
 
 
-def loss_of(outputs: list[Any], distance: Any, classes: Any, touching: Any) -> Any:
+def loss_of(outputs: list[Any], distance: Any, classes: Any, touching: Any, touching_weight: float) -> Any:
     """Mean over pixels and compartments of squared distance error and weighted cross entropy.
 
     Pixels where two objects meet count several times, after Ronneberger et al. (2015), U-Net, MICCAI,
@@ -158,6 +166,8 @@ def loss_of(outputs: list[Any], distance: Any, classes: Any, touching: Any) -> A
         The four heads.
     distance, classes, touching : tensors
         Answers as ``draw_sample`` makes them, with a leading batch axis.
+    touching_weight : float
+        What a pixel where objects meet counts beyond one.
 
     Returns
     -------
@@ -172,7 +182,7 @@ def loss_of(outputs: list[Any], distance: Any, classes: Any, touching: Any) -> A
         weight = tf.where(truth == BOUNDARY, BOUNDARY_WEIGHT, 1.0)
         error = DISTANCE_WEIGHT * tf.square(predicted - distance[..., index])
         error -= weight * tf.math.log(tf.clip_by_value(picked, 1e-6, 1.0))
-        total += tf.reduce_mean(error * (1.0 + TOUCHING_WEIGHT * touching[..., index]))
+        total += tf.reduce_mean(error * (1.0 + touching_weight * touching[..., index]))
     return total / 2
 
 
@@ -202,7 +212,7 @@ def fit(model: Any, train: list[Field], validation: list[Field], options: Traini
     @tf.function
     def learn(image: Any, *answers: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss = loss_of(model(image, training=True), *answers)
+            loss = loss_of(model(image, training=True), *answers, options.touching_weight)
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss
@@ -232,7 +242,7 @@ def _check(model: Any, validation: list[Field], options: TrainingOptions) -> flo
         rng = np.random.default_rng([options.seed, 2000, index])
         samples = [draw_sample(field, rng) for field in validation[index : index + options.batch]]
         image, *answers = (np.stack(part) for part in zip(*samples, strict=True))
-        losses.append(float(loss_of(model(image, training=False), *answers)))
+        losses.append(float(loss_of(model(image, training=False), *answers, options.touching_weight)))
     return float(np.mean(losses)) if losses else float("nan")
 
 
@@ -255,8 +265,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=HERE / "cache", help="folder for prepared fields")
     parser.add_argument("--run", type=Path, default=HERE / "runs" / "demo", help="folder for log and checkpoints")
     parser.add_argument("--weights", type=Path, default=HERE / "demo.weights.npz", help="file to write")
-    for name in ("seed", "steps", "drawn_fields", "real_fields"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(TrainingOptions, name))
+    parser.add_argument("--start", type=Path, help="NPZ of weights to go on from")
+    for name in ("seed", "steps", "drawn_fields", "real_fields", "peak_rate", "touching_weight"):
+        default = getattr(TrainingOptions, name)
+        parser.add_argument(f"--{name}", type=type(default), default=default)
+    parser.add_argument("--crowded", action="store_true", help="lay nuclei of real images against others")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     weights = args.__dict__.pop("weights")
@@ -268,6 +281,8 @@ def main(argv: list[str] | None = None) -> int:
     train = list(load_fields(train_recipes, options.cache))
     validation = list(load_fields(make_recipes(options, "validation", 24, 24), options.cache))
     model = build_network()
+    if options.start:
+        load_weights(model, options.start)
     LOG.info("training %d parameters on %d fields", model.count_params(), len(train))
     fit(model, train, validation, options)
     save_weights(model, weights)

@@ -51,13 +51,14 @@ def test_loss_rewards_the_truth() -> None:
     ]
     wrong = [1 - perfect[0], np.roll(perfect[1], 1, axis=-1), *perfect[2:]]
     nowhere = np.zeros_like(distance)
-    assert float(loss_of(perfect, distance, classes, nowhere)) == pytest.approx(0, abs=1e-5)
-    assert float(loss_of(wrong, distance, classes, nowhere)) > 5
+    assert float(loss_of(perfect, distance, classes, nowhere, 3)) == pytest.approx(0, abs=1e-5)
+    assert float(loss_of(wrong, distance, classes, nowhere, 3)) > 5
 
 
-def test_a_fault_where_cells_meet_costs_four_times_as_much() -> None:
+@pytest.mark.parametrize("weight", [0, 1, 3])
+def test_a_fault_where_cells_meet_costs_as_much_more_as_the_weight_says(weight: float) -> None:
     distance, classes = np.ones((1, 8, 8, 2), np.float32), np.ones((1, 8, 8, 2), np.int32)
     heads = [np.full((1, 8, 8, 1), 0.5, np.float32), np.eye(3, dtype=np.float32)[classes[..., 0]]] * 2
     nowhere, everywhere = np.zeros_like(distance), np.ones_like(distance)
-    costs = [float(loss_of(heads, distance, classes, touching)) for touching in (nowhere, everywhere)]
-    assert costs[1] == pytest.approx(4 * costs[0])
+    costs = [float(loss_of(heads, distance, classes, touching, weight)) for touching in (nowhere, everywhere)]
+    assert costs[1] == pytest.approx((1 + weight) * costs[0])
