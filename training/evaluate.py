@@ -28,9 +28,11 @@ MODEL_FOLDER = HERE.parent / "assets" / "models" / "demo"
 SEED = 20
 IOUS = (0.5, 0.75, 0.9)
 TRIED = {
+    "maxima_smooth": (0.0, 1.0, 2.0),
+    "maxima_threshold": (0.05, 0.075, 0.1, 0.15),
     "interior_smooth": (1.0, 2.0, 3.0),
     "interior_threshold": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4),
-    "maxima_threshold": (0.05, 0.075, 0.1, 0.15),
+    "radius": (2, 3, 4),
     "small_objects_threshold": (15, 30, 45, 60),
 }
 

@@ -53,7 +53,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Which field to make: ``drawn`` or ``real``, of which split, the how-manieth, with nuclei laid against others."""
+    """Which field to make: ``drawn`` or ``real``, of which split, the how-manieth.
+
+    A real one may have nuclei laid against others, a drawn one may be as a widefield microscope sees thick sections.
+    """
 
     kind: str
     split: str
@@ -61,6 +64,7 @@ class Recipe:
     seed: int
     nuclei: str = ""
     is_crowded: bool = False
+    is_widefield: bool = False
 
     @property
     def rng(self) -> np.random.Generator:
@@ -111,7 +115,9 @@ def make_field(recipe: Recipe) -> Field:
     if recipe.kind == "drawn":
         is_small = rng.random() < 0.15
         shape = tuple(int(n) for n in rng.integers(90, 260, 2)) if is_small else (512, 512)
-        tissue = draw_tissue.draw_tissue((shape[0], shape[1]), rng)
+        options = tissue_options.random_options(rng)
+        options = tissue_options.make_widefield(options, rng) if recipe.is_widefield else options
+        tissue = draw_tissue.draw_tissue((shape[0], shape[1]), rng, options)
     else:
         nuclei = _read_nuclei(recipe, rng)
         tissue = _grow_tissue(*(crowding.crowd(*nuclei, rng) if recipe.is_crowded else nuclei), rng)
@@ -161,7 +167,7 @@ def _make_cached(job: tuple[Recipe, Path]) -> Path:
     """Make a field unless its file is there."""
     recipe, folder = job
     name = recipe.nuclei.rsplit("#", 1)[-1][:16]
-    kind = f"{recipe.kind}{'_crowded' if recipe.is_crowded else ''}"
+    kind = f"{recipe.kind}{'_crowded' * recipe.is_crowded}{'_widefield' * recipe.is_widefield}"
     path = folder / f"{kind}_{recipe.split}_{recipe.seed}_{recipe.index:05d}_{name}.npz"
     if not path.exists():
         unfinished = path.with_name(f".{path.name}.unfinished.npz")

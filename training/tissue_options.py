@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class TissueOptions:
     fill : cytoplasmic signal beside the membrane's
     stroma, debris : brightness of fibres between cells; number of bright specks per 10,000 px
     blur_px : standard deviation of the optics' blur
+    haze, haze_px : light from out of focus as part of that in focus, and how far it spreads
     photons : mean counts of a bright pixel; 3 is a sparse ion count, 1000 a clean fluorescence image
     background, bleed : offset, and share of each channel seen in the other, of the bright level
     illumination : relative drop of light across the field
@@ -66,6 +67,8 @@ class TissueOptions:
     stroma: float = 0.05
     debris: float = 0.3
     blur_px: float = 0.8
+    haze: float = 0.0
+    haze_px: float = 15.0
     photons: float = 120.0
     background: float = 0.04
     bleed: float = 0.03
@@ -130,4 +133,36 @@ def random_options(rng: np.random.Generator) -> TissueOptions:
         saturated=rng.choice([0.0, rng.uniform(0.1, 0.4)], p=[0.85, 0.15]),
         empty=rng.choice([0.0, rng.uniform(0.2, 0.6)], p=[0.75, 0.25]),
         full_scale=float(np.exp(rng.uniform(np.log(100), np.log(30000)))),
+    )
+
+
+def make_widefield(options: TissueOptions, rng: np.random.Generator) -> TissueOptions:
+    """Make a recipe that of a widefield microscope and a thick section.
+
+    Light from out of focus, more blur, no sparse counts; nuclei that lie close, touch and overlap.
+
+    Parameters
+    ----------
+    options : TissueOptions
+        The recipe to change.
+    rng : numpy.random.Generator
+        Source of all choices.
+
+    Returns
+    -------
+    TissueOptions
+        Another recipe.
+    """
+    return replace(
+        options,
+        packing=float(rng.choice([options.packing, rng.uniform(0.68, 0.9)])),
+        elongation=abs(rng.normal(0.0, 0.35)),
+        overlap=rng.uniform(0.0, 0.3),
+        nucleus_ratio=float(rng.choice([options.nucleus_ratio, rng.uniform(0.75, 1.0)], p=[0.35, 0.65])),
+        haze=rng.uniform(0.2, 1.6),
+        haze_px=float(np.exp(rng.uniform(np.log(5), np.log(40)))),
+        blur_px=min(options.blur_px + rng.uniform(0.0, 1.0), 0.1 * options.cell_diameter_px),
+        photons=float(np.exp(rng.uniform(np.log(30), np.log(3000)))),
+        binning=1,
+        saturated=0.0,
     )

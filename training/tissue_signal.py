@@ -77,9 +77,27 @@ def hide_bare_cells(
     brightness[0] = 0
     if options.marker in ("absent", "unrelated"):
         brightness[:] = 0
+    return cut_to_nuclei(cells, nuclei, brightness[cells] > 0), brightness
+
+
+def cut_to_nuclei(cells: LabelImage, nuclei: LabelImage, kept: NDArray[np.bool_] | bool = False) -> LabelImage:
+    """Cut cells down to what can be seen without marker: their nucleus and 3 px (1.5 µm) around it, or nothing.
+
+    Parameters
+    ----------
+    cells, nuclei : (Y, X) uint32
+        Labels.
+    kept : (Y, X) bool
+        Where cells stay as they are.
+
+    Returns
+    -------
+    (Y, X) uint32
+        Of a cell in pieces the largest.
+    """
     near_nucleus = ndimage.distance_transform_edt(nuclei == 0) <= BARE_MARGIN_PX
-    visible = np.where((brightness[cells] > 0) | near_nucleus, cells, 0).astype(np.uint32)
-    return keep_largest_pieces(visible, 15), brightness
+    visible = np.where(kept | near_nucleus, cells, 0).astype(np.uint32)
+    return keep_largest_pieces(visible, 15)
 
 
 def draw_marker_signal(
@@ -176,6 +194,8 @@ def _record_channel(light: FloatImage, rng: np.random.Generator, options: Tissue
         specks = rng.random(shape) < options.debris / 1e4
         size = rng.uniform(0.5, 2.0)
         light = light + ndimage.gaussian_filter(specks * rng.exponential(4.0, shape), size) * 2 * np.pi * size**2
+    if options.haze:
+        light = light + options.haze * ndimage.gaussian_filter(light, options.haze_px)
     light = ndimage.gaussian_filter(light, options.blur_px)
     drop = smooth_noise(shape, rng, max(shape)) + np.linspace(-1, 1, shape[0])[:, None] * rng.normal()
     drop = (drop - drop.min()) / max(float(np.ptp(drop)), 1e-9)

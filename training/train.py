@@ -20,17 +20,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 from fields import Field, Recipe, load_fields, nuclei_names
-from network import INPUT_SHAPE, build_network, load_weights, save_weights
-from targets import BACKGROUND, BOUNDARY
+from network import build_network, load_weights, save_weights
+from samples import draw_sample, hide_marker
+from targets import BOUNDARY
 
 HERE = Path(__file__).parent
 DISTANCE_WEIGHT = 12.0
 BOUNDARY_WEIGHT = 2.0
-OUTSIDE_PX = 96
 SETTLING_STEPS = 80
 LOG = logging.getLogger("train")
-
-Sample = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,8 @@ class TrainingOptions:
 
     ``nuclei`` is the archive of real nuclei, without which only drawn tissue is used; ``start`` the weights from which
     to go on instead of random ones; ``touching_weight`` what pixels where objects meet count beyond one; ``crowded``
-    whether nuclei of a real image are laid against others from its second time on.
+    whether nuclei of a real image are laid against others from its second time on; ``widefield`` whether every other
+    drawn field is one of close nuclei in a haze; ``strange_share`` of the tiles see a marker that tells nothing.
     """
 
     nuclei: Path | None
@@ -55,6 +54,8 @@ class TrainingOptions:
     peak_rate: float = 3e-3
     touching_weight: float = 3.0
     crowded: bool = False
+    widefield: bool = False
+    strange_share: float = 0.0
     log_every: int = 20
     check_every: int = 250
 
@@ -76,7 +77,10 @@ def make_recipes(options: TrainingOptions, split: str, drawn: int, real: int) ->
     list of Recipe
         Drawn ones first.
     """
-    recipes = [Recipe("drawn", split, index, options.seed) for index in range(drawn)]
+    recipes = [
+        Recipe("drawn", split, index, options.seed, is_widefield=options.widefield and index % 2 == 1)
+        for index in range(drawn)
+    ]
     if options.nuclei is not None:
         names = nuclei_names(options.nuclei, split)
         order = np.random.default_rng(options.seed).permutation(len(names))
@@ -87,48 +91,6 @@ def make_recipes(options: TrainingOptions, split: str, drawn: int, real: int) ->
     return recipes
 
 
-def draw_sample(field: Field, rng: np.random.Generator) -> Sample:
-    """Cut one network input with its answers from a field, turned, flipped, with another contrast and noise.
-
-    Parameters
-    ----------
-    field : Field
-        The field; a side shorter than the input is completed by reflection, as inference does, and others at times
-        by zeros.
-    rng : numpy.random.Generator
-        Source of all choices.
-
-    Returns
-    -------
-    image : (256, 256, 2) float32
-    distance : (256, 256, 2) float32
-    classes : (256, 256, 2) int32
-    touching : (256, 256, 2) float32, 1 where two objects meet
-    """
-    arrays = [field.image, field.distance, field.classes, field.touching]
-    size = INPUT_SHAPE[0]
-    shape = field.image.shape[:2]
-    if min(shape) < size:
-        short = [max(size - n, 0) for n in shape]
-        padding = [(n // 2, n - n // 2) for n in short]
-        arrays = [np.pad(a, [*padding, (0, 0)], mode="reflect") for a in arrays]
-    if rng.random() < 0.4:
-        # inference lays zeros around an image, up to half a stride
-        around = [(OUTSIDE_PX, OUTSIDE_PX) if n >= size else (0, 0) for n in shape]
-        fills = (0, 0, BACKGROUND, 0)
-        arrays = [np.pad(a, [*around, (0, 0)], constant_values=v) for a, v in zip(arrays, fills, strict=True)]
-    y, x = (int(rng.integers(0, n - size + 1)) for n in arrays[0].shape[:2])
-    arrays = [a[y : y + size, x : x + size] for a in arrays]
-    turns, is_flipped = int(rng.integers(4)), rng.random() < 0.5
-    arrays = [np.rot90(a, turns)[:, :: -1 if is_flipped else 1] for a in arrays]
-    image = arrays[0].astype(np.float32)
-    if rng.random() < 0.4:
-        image = image ** np.exp(rng.normal(0, 0.15, 2)).astype(np.float32)
-    if rng.random() < 0.3:
-        image = image + rng.normal(0, rng.uniform(0, 0.05), image.shape).astype(np.float32) * (image > 0)
-    return image, arrays[1].astype(np.float32), arrays[2].astype(np.int32), arrays[3].astype(np.float32)
-
-
 def draw_batches(fields: list[Field], options: TrainingOptions, first_step: int) -> Iterator[list[np.ndarray]]:
     """Endless batches; each step has random numbers of its own, so that a resumed run sees the same ones."""
     is_real = np.arange(len(fields)) >= min(options.drawn_fields, len(fields))
@@ -136,11 +98,23 @@ def draw_batches(fields: list[Field], options: TrainingOptions, first_step: int)
     # a field counts by its area, so that small ones are not seen too often
     area = np.array([max(field.image.shape[0] * field.image.shape[1], 2**16) for field in fields], float)
     weight = share * area / np.where(is_real, area[is_real].sum(), area[~is_real].sum())
+    without_marker: dict[int, Field] = {}
     step = first_step
     while True:
         rng = np.random.default_rng([options.seed, 1000, step])
         chosen = rng.choice(len(fields), options.batch, p=weight / weight.sum())
-        yield [np.stack(part) for part in zip(*(draw_sample(fields[i], rng) for i in chosen), strict=True)]
+        strange = np.zeros(options.batch, bool)
+        others = chosen
+        if options.strange_share:
+            strange = rng.random(options.batch) < options.strange_share
+            others = rng.integers(0, len(fields), options.batch)
+        samples = []
+        for i, other, is_strange in zip(chosen.tolist(), others, strange, strict=True):
+            if is_strange and i not in without_marker:
+                without_marker[i] = hide_marker(fields[i])
+            marker = fields[other].image[..., 1] if is_strange else None
+            samples.append(draw_sample(without_marker[i] if is_strange else fields[i], rng, marker))
+        yield [np.stack(part) for part in zip(*samples, strict=True)]
         step += 1
 
 
@@ -266,10 +240,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, default=HERE / "runs" / "demo", help="folder for log and checkpoints")
     parser.add_argument("--weights", type=Path, default=HERE / "demo.weights.npz", help="file to write")
     parser.add_argument("--start", type=Path, help="NPZ of weights to go on from")
-    for name in ("seed", "steps", "drawn_fields", "real_fields", "peak_rate", "touching_weight"):
+    for name in ("seed", "steps", "drawn_fields", "real_fields", "peak_rate", "touching_weight", "strange_share"):
         default = getattr(TrainingOptions, name)
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--crowded", action="store_true", help="lay nuclei of real images against others")
+    parser.add_argument("--widefield", action="store_true", help="close nuclei in a haze in every other drawn field")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     weights = args.__dict__.pop("weights")
