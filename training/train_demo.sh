@@ -1,0 +1,21 @@
+#!/bin/bash
+# The shipped weights from the beginning, in three legs: bash training/train_demo.sh NUCLEI.npz
+set -euo pipefail
+
+nuclei=$1
+runs=training/runs
+log=training/demo_train.csv
+
+# each leg goes on from the weights of the one before
+train() {
+    python training/train.py --nuclei "$nuclei" --cache training/cache --run "$runs/$1" --weights "$runs/$1.npz" "${@:2}"
+}
+milder=(--peak_rate 0.001 --crowded --strange_share 0.4)
+train leg1
+train leg2 --start "$runs/leg1.npz" --steps 1300 "${milder[@]}"
+train leg3 --start "$runs/leg2.npz" --steps 1800 --widefield "${milder[@]}"
+cp "$runs/leg3.npz" training/demo.weights.npz
+
+# their logs as one, steps and seconds counted on
+awk -F, -v OFS=, 'FNR == 1 { if (NR == 1) print; step += last_step; seconds += last_seconds; next }
+    { last_step = $1; last_seconds = $2; $1 += step; $2 += seconds; print }' "$runs"/leg[123]/train.csv > "$log"
