@@ -228,7 +228,9 @@ def main() -> None:
     table = options.csv or outdir / "runs.csv"
     results = Results(table, COLUMNS, with_nextflow=True)
     images = draw_images(outdir / "images")
-    model = str(Path(options.model).resolve()) if Path(options.model).exists() else options.model
+    folder = Path(options.model)
+    # a folder may have the name of a model that ships, as demo/ has
+    model = str(folder.resolve()) if (folder / "manifest.json").is_file() else options.model
     single = (sys.executable, "-c", OURS, model)
     if options.reference:
         single = (options.reference, "-c", DEEPCELL, options.saved_model)
