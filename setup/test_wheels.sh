@@ -42,7 +42,7 @@ for python in "$@"; do
     (
         cd "$place"
         bin/cellbatch segment "$folder/tissue_01.ome.tif" --nuclear-channel 0 --membrane-channel 1 --image-mpp 0.5 \
-            --outdir results 2> segment.log || { cat segment.log >&2; exit 1; }
+            --outdir results > segment.log 2>&1 || { cat segment.log >&2; exit 1; }
         bin/python "$folder/describe.py" "$size" results/labels/*.ome.tif
     ) | tee -a "$folder/lines"
     rm -rf "$place"
