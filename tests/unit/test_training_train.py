@@ -10,11 +10,11 @@ pytest.importorskip("tensorflow", reason="TensorFlow is needed for training")
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
-from fields import Field, Recipe, make_field
+from fields import Field, Recipe, load_fields, make_field
 from samples import draw_sample, hide_marker
 from scipy import ndimage
 from targets import BACKGROUND, inner_distance, pixel_classes
-from train import TrainingOptions, draw_ahead, draw_batches, loss_of
+from train import TrainingOptions, draw_ahead, draw_batches, loss_of, make_recipes
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,19 @@ def test_a_fault_where_cells_meet_costs_as_much_more_as_the_weight_says(weight: 
     nowhere, everywhere = np.zeros_like(distance), np.ones_like(distance)
     costs = [float(loss_of(heads, distance, classes, touching, weight)) for touching in (nowhere, everywhere)]
     assert costs[1] == pytest.approx((1 + weight) * costs[0])
+
+
+def test_every_other_drawn_field_is_a_widefield_one_if_asked(tmp_path: Path) -> None:
+    for asked, expected in ((False, [False] * 4), (True, [False, True, False, True])):
+        options = TrainingOptions(None, tmp_path, tmp_path, widefield=asked)
+        assert [recipe.is_widefield for recipe in make_recipes(options, "train", 4, 0)] == expected
+
+
+def test_a_widefield_one_is_kept_beside_the_plain_one(tmp_path: Path) -> None:
+    recipes = [Recipe("drawn", "test", 1, seed=2, is_widefield=wide) for wide in (False, True)]
+    plain, wide = load_fields(recipes, tmp_path)
+    assert len(list(tmp_path.glob("*/*.npz"))) == 2
+    assert plain.image.shape != wide.image.shape or not np.array_equal(plain.image, wide.image)
 
 
 def test_without_marker_a_cell_is_its_nucleus_and_a_rim(field: Field) -> None:
