@@ -26,6 +26,8 @@ from pathlib import Path
 
 from results import Results, add_csv_option
 
+from cellbatch.io.models import MANIFEST_FILE
+
 ROOT = Path(__file__).resolve().parents[1]
 COUNT = 15
 SIZE_PX = 512
@@ -210,6 +212,14 @@ def read_medians(path: Path, case: dict[str, str]) -> dict[str, dict[str, float]
     return found
 
 
+def locate_model(name: str) -> str:
+    """Whole path of a model's folder, as runs start elsewhere; the name of a model that ships stays one.
+
+    A folder may have that name, as ``demo/`` has.
+    """
+    return str(Path(name).resolve()) if (Path(name) / MANIFEST_FILE).is_file() else name
+
+
 def main() -> None:
     """Run both in turn and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -228,9 +238,7 @@ def main() -> None:
     table = options.csv or outdir / "runs.csv"
     results = Results(table, COLUMNS, with_nextflow=True)
     images = draw_images(outdir / "images")
-    folder = Path(options.model)
-    # a folder may have the name of a model that ships, as demo/ has
-    model = str(folder.resolve()) if (folder / "manifest.json").is_file() else options.model
+    model = locate_model(options.model)
     single = (sys.executable, "-c", OURS, model)
     if options.reference:
         single = (options.reference, "-c", DEEPCELL, options.saved_model)

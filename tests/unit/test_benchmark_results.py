@@ -74,3 +74,14 @@ def test_without_a_path_nothing_is_written(results, tmp_path, monkeypatch):
 )
 def test_commands_show_no_place_of_this_machine(results, given, shown):
     assert results.shown_command(["/x/benchmarks/one.py", *given.split()]) == f"python benchmarks/one.py {shown}"
+
+
+def test_a_folder_named_like_a_shipped_model_is_not_taken_for_it(results, tmp_path, monkeypatch):
+    from founding_table import locate_model
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert locate_model("demo") == "demo"
+    (tmp_path / "demo/manifest.json").touch()
+    assert locate_model("demo") == str(tmp_path / "demo")
+    assert locate_model("other") == "other"
