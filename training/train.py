@@ -1,7 +1,8 @@
 """Train the demo network: ``python training/train.py --nuclei ../shared/data/training/dsb2018_fluorescence.npz``.
 
-One command, seeded, with a log (``train.csv``) and checkpoints in the run folder; started again it goes on from the
-last checkpoint. The trained weights are written as NPZ for ``export.py``.
+The first of the three legs of ``train_demo.sh``, which makes the shipped weights. Seeded, with a log (``train.csv``)
+and checkpoints in the run folder; started again it goes on from the last checkpoint. The trained weights are written
+as NPZ for ``export.py``.
 """
 
 from __future__ import annotations

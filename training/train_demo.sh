@@ -2,7 +2,7 @@
 # The shipped weights from the beginning, in three legs: bash training/train_demo.sh NUCLEI.npz
 set -euo pipefail
 
-nuclei=$1
+nuclei=${1:?"give the archive of real nuclei (NPZ)"}
 runs=training/runs
 log=training/demo_train.csv
 

@@ -11,7 +11,7 @@ pytest.importorskip("tensorflow", reason="TensorFlow is needed for training")
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
 from fields import Field, Recipe, load_fields, make_field
-from samples import draw_sample, hide_marker
+from samples import EMPTY_SHARE, draw_sample, hide_marker
 from scipy import ndimage
 from targets import BACKGROUND, inner_distance, pixel_classes
 from train import TrainingOptions, draw_ahead, draw_batches, loss_of, make_recipes
@@ -126,6 +126,7 @@ def test_a_strange_marker_stands_in_for_the_fields_own_and_nowhere_else(
             # a ground that does not tell the cells of 20 px from what lies between them
             assert inside.std() > 0.02
             assert inside.max() < 2
+            assert abs(np.corrcoef(inside, own[~outside][:, 1])[0, 1]) < 0.5
         seen.add("nothing" if not inside.any() else "other" if inside.mean() > 3 else "ground")
     assert seen == {"nothing", "other", "ground"}
 
@@ -133,8 +134,9 @@ def test_a_strange_marker_stands_in_for_the_fields_own_and_nowhere_else(
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_batches_show_strange_markers_as_often_as_asked(wide_cells: Field, tmp_path: Path, share: float) -> None:
     options = TrainingOptions(None, tmp_path, tmp_path, batch=100, drawn_fields=1, strange_share=share)
-    _, _, classes, _ = next(draw_batches([wide_cells], options, 0))
+    images, _, classes, _ = next(draw_batches([wide_cells], options, 0))
     cells = (classes[..., 0] != BACKGROUND).mean(axis=(1, 2))
     nuclei = (classes[..., 1] != BACKGROUND).mean(axis=(1, 2))
     assert (cells < 3 * nuclei).mean() == pytest.approx(share, abs=0.12)
     assert (cells > 8 * nuclei).mean() == pytest.approx(1 - share, abs=0.12)
+    assert (images[..., 1].max(axis=(1, 2)) == 0).mean() == pytest.approx(share * EMPTY_SHARE, abs=0.12)
