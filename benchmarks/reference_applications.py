@@ -86,15 +86,26 @@ def label_images(folder):
         np.savez(path.with_name(path.name.replace(".image.", ".reference.")), **kept)
 
 
+def read_manifest(name):
+    """Read the manifest of a model that ships with this project."""
+    return json.loads((ROOT / "assets" / "models" / name / "manifest.json").read_text())
+
+
 def save_models(folder):
-    """Write both networks as Keras SavedModels, each with the manifest of the application whose interface it has."""
+    """Write both networks as Keras SavedModels, each with the manifest of the application whose interface it has.
+
+    Of the demo model's own manifest they have the version and, for the same compartments, the thresholds.
+    """
+    demo = read_manifest("demo")
     for network in build_networks():
         target = folder / network.name
         network.save(str(target))
-        manifest = json.loads((ROOT / "assets" / "models" / MANIFESTS[network.name] / "manifest.json").read_text())
-        manifest.update(
-            name=network.name, licence="MIT", version="2", description="the demo network, as Keras saves it"
-        )
+        manifest = read_manifest(MANIFESTS[network.name])
+        manifest.update({name: demo[name] for name in ("licence", "version")})
+        manifest.update(name=network.name, description="the demo network, as Keras saves it")
+        if set(manifest["compartments"]) == set(demo["compartments"]):
+            for compartment, options in manifest["compartments"].items():
+                options["watershed"] = demo["compartments"][compartment]["watershed"]
         manifest.pop("archive")
         manifest.pop("heads", None)
         (folder / (network.name + ".manifest.json")).write_text(json.dumps(manifest, indent=2) + "\n")

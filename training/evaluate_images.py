@@ -43,13 +43,22 @@ Labels = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class Case:
-    """An image (Y, X, 2) float32, its pixel size, the compartment that its mask shows, and that mask."""
+    """An image (Y, X, 2) float32, its pixel size, the compartments that its mask is held against, and that mask."""
 
     group: str
     image: NDArray[np.float32]
     image_mpp: float
-    compartment: str
+    compartments: tuple[str, ...]
     truth: Labels
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The mask of a case, what the model and the baseline found of one compartment."""
+
+    case: Case
+    labels: Labels
+    baseline: Labels
 
 
 def read_cases(data: Path) -> Iterator[Case]:
@@ -60,23 +69,22 @@ def read_cases(data: Path) -> Iterator[Case]:
     is held against both.
     """
     plain = (
-        ("stardist_nuclei", "img2d.tif", "mask2d.tif", 0.5, "nuclear"),
-        ("cycif_dna_tissue", "test.tiff", "mask.tiff", 0.65, "nuclear"),
-        ("cardiomyocyte_omezarr", "nuc_mem.ome.tif", "mask_fractal_nuclei.tif", 0.65, "nuclear"),
-        ("mibi_breast_fov8", "nuc_mem.ome.tif", "mask_deepcell_2022.tif", 0.390625, "whole_cell"),
-        ("mibi_tb_granuloma", "nuc_mem.ome.tif", "mask_study_wholecell.tif", 0.49, "whole_cell"),
-        ("cycif_exemplar001", "nuc_mem.ome.tif", "mask_mcmicro_cell.tif", 0.65, "whole_cell"),
-        ("cycif_exemplar001", "nuc_mem.ome.tif", "mask_mcmicro_cell.tif", 0.65, "nuclear"),
+        ("stardist_nuclei", "img2d.tif", "mask2d.tif", 0.5, ("nuclear",)),
+        ("cycif_dna_tissue", "test.tiff", "mask.tiff", 0.65, ("nuclear",)),
+        ("cardiomyocyte_omezarr", "nuc_mem.ome.tif", "mask_fractal_nuclei.tif", 0.65, ("nuclear",)),
+        ("mibi_breast_fov8", "nuc_mem.ome.tif", "mask_deepcell_2022.tif", 0.390625, ("whole_cell",)),
+        ("mibi_tb_granuloma", "nuc_mem.ome.tif", "mask_study_wholecell.tif", 0.49, ("whole_cell",)),
+        ("cycif_exemplar001", "nuc_mem.ome.tif", "mask_mcmicro_cell.tif", 0.65, ("whole_cell", "nuclear")),
     )
-    for folder, image, mask, mpp, compartment in plain:
-        yield Case(folder, _two_channels(data / folder / image), mpp, compartment, _mask(data / folder / mask))
+    for folder, image, mask, mpp, compartments in plain:
+        yield Case(folder, _two_channels(data / folder / image), mpp, compartments, _mask(data / folder / mask))
     for image in sorted((data / "imc_mock/orig").glob("ome__*.ome.tiff")):
         name = image.name.removeprefix("ome__" + IMC_PREFIX).removesuffix(".ome.tiff")
         truth = _mask(data / f"imc_mock/orig/masks_deepcell__{IMC_PREFIX}{name}.tiff")
-        yield Case("imc_mock", _two_channels(image, "H3K27Ac", "Cytokeratin 5"), 1.0, "whole_cell", truth)
+        yield Case("imc_mock", _two_channels(image, "H3K27Ac", "Cytokeratin 5"), 1.0, ("whole_cell",), truth)
 
 
-def segment_baseline(case: Case) -> Labels:
+def segment_baseline(case: Case, compartment: str) -> Labels:
     """Otsu's threshold, watershed of the distance transform; for whole cells a rim of 2.5 µm around each nucleus."""
     smooth = ndimage.gaussian_filter(case.image[..., 0], 1.0)
     mask = smooth > threshold_otsu(smooth)
@@ -85,7 +93,7 @@ def segment_baseline(case: Case) -> Labels:
     markers = np.zeros(mask.shape, np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     labels = watershed(-distance, markers, mask=mask)
-    if case.compartment == "whole_cell":
+    if compartment == "whole_cell":
         labels = expand_labels(labels, CELL_RIM_UM / case.image_mpp)
     return np.asarray(labels, np.uint32)
 
@@ -203,23 +211,27 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--sheet", type=Path, help="contact sheet to write, PNG")
     args = parser.parse_args(argv)
     model = LoadedModel(args.model, InferenceOptions(device="cpu", threads=2))
-    results: dict[str, list[tuple[Case, Labels, Labels]]] = {}
-    for case in read_cases(args.images):
-        labels = segment_loaded(case.image, case.image_mpp, model)[case.compartment]
-        name = f"{case.group}, {case.compartment.replace('_', ' ')}"
-        results.setdefault(name, []).append((case, labels, segment_baseline(case)))
+    results: dict[str, list[Scored]] = {}
+    cases = list(read_cases(args.images))
+    for case in cases:
+        found = segment_loaded(case.image, case.image_mpp, model)
+        for compartment in case.compartments:
+            name = f"{case.group}, {compartment.replace('_', ' ')}"
+            scored = Scored(case, found[compartment], segment_baseline(case, compartment))
+            results.setdefault(name, []).append(scored)
     names = " | ".join(f"F1 at {iou}" for iou in IOUS)
     sys.stdout.write(f"| images | method | in mask | found | {names} | AP | splits | merges |\n")
     sys.stdout.write("|---" * (7 + len(IOUS)) + "|\n")
     for name, entries in results.items():
-        for method, place in ((model.manifest.name, 1), ("baseline", 2)):
-            sys.stdout.write(_report(name, method, [(entry[0].truth, entry[place]) for entry in entries]))
+        sys.stdout.write(_report(name, model.manifest.name, [(one.case.truth, one.labels) for one in entries]))
+        sys.stdout.write(_report(name, "baseline", [(one.case.truth, one.baseline) for one in entries]))
     if args.nuclei:
-        for name, entries in results.items():
-            overlap = max(find_overlap(case, args.nuclei) for case, *_ in entries[:3])
-            sys.stdout.write(f"{name}: largest correlation with a training image {overlap:.2f}\n")
+        for group in dict.fromkeys(case.group for case in cases):
+            overlaps = [find_overlap(case, args.nuclei) for case in cases if case.group == group]
+            told = f"{group}: largest correlation of its {len(overlaps)} with a training image {max(overlaps):.2f}\n"
+            sys.stdout.write(told)
     if args.sheet:
-        cards = [draw_card(case, labels) for entries in results.values() for case, labels, _ in entries[:3]]
+        cards = [draw_card(one.case, one.labels) for entries in results.values() for one in entries[:3]]
         sheet = Image.new("RGB", (3 * 2 * CARD_PX, -(-len(cards) // 3) * 2 * CARD_PX))
         for index, card in enumerate(cards):
             sheet.paste(card, (index % 3 * 2 * CARD_PX, index // 3 * 2 * CARD_PX))

@@ -1,6 +1,7 @@
 """Draw the log of a training: ``python training/learning_curve.py --log training/demo_train.csv --picture curve.svg``.
 
-Needs ``pip install -r requirements/plots.txt``. ``demo_train.csv`` is the log of the weights that ship.
+Needs ``pip install -r requirements/plots.txt``. ``demo_train.csv`` is the log of the weights that ship; where
+one leg ends and the next begins, a line is drawn.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ def main() -> None:
     mean = learned["loss"].rolling(5, center=True, min_periods=1).mean()
     axes.plot(learned["step"], mean, color="#56b4e9", label="training, mean of 100 steps")
     axes.plot(watched["step"], watched["validation_loss"], "o-", color="#d55e00", markersize=4, label="validation")
+    if "leg" in table:
+        for start in table.groupby("leg")["step"].max().iloc[:-1]:
+            axes.axvline(start, color="#999999", linewidth=0.8, linestyle="--")
     axes.set(xlabel="steps of 8 tiles", ylabel="loss", ylim=(0.3, 1.2), xlim=(0, None))
     axes.legend()
     figure.savefig(options.picture, metadata={"Date": None})

@@ -239,7 +239,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--nuclei", type=Path, help="NPZ of real nuclei (see README); drawn tissue only without it")
     parser.add_argument("--cache", type=Path, default=HERE / "cache", help="folder for prepared fields")
     parser.add_argument("--run", type=Path, default=HERE / "runs" / "demo", help="folder for log and checkpoints")
-    parser.add_argument("--weights", type=Path, default=HERE / "demo.weights.npz", help="file to write")
+    parser.add_argument("--weights", type=Path, help="NPZ to write; weights.npz in the folder of the run unless told")
     parser.add_argument("--start", type=Path, help="NPZ of weights to go on from")
     for name in ("seed", "steps", "drawn_fields", "real_fields", "peak_rate", "touching_weight", "strange_share"):
         default = getattr(TrainingOptions, name)
@@ -248,7 +248,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--widefield", action="store_true", help="close nuclei in a haze in every other drawn field")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    weights = args.__dict__.pop("weights")
+    weights = args.__dict__.pop("weights") or args.run / "weights.npz"
     options = TrainingOptions(**vars(args))
     options.run.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(options.seed)

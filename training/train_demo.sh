@@ -17,5 +17,5 @@ train leg3 --start "$runs/leg2.npz" --steps 1800 --widefield "${milder[@]}"
 cp "$runs/leg3.npz" training/demo.weights.npz
 
 # their logs as one, steps and seconds counted on
-awk -F, -v OFS=, 'FNR == 1 { if (NR == 1) print; step += last_step; seconds += last_seconds; next }
-    { last_step = $1; last_seconds = $2; $1 += step; $2 += seconds; print }' "$runs"/leg[123]/train.csv > "$log"
+awk -F, -v OFS=, 'FNR == 1 { if (NR == 1) print $0, "leg"; step += last_step; seconds += last_seconds; leg += 1; next }
+    { last_step = $1; last_seconds = $2; $1 += step; $2 += seconds; print $0, leg }' "$runs"/leg[123]/train.csv > "$log"

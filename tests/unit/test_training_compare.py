@@ -80,7 +80,17 @@ def test_a_value_that_many_drawn_fields_share_lies_among_them() -> None:
 def test_drawn_fields_have_every_figure() -> None:
     figures = pd.DataFrame(describe_drawn(4))
     assert len(figures) == 4
-    assert {"nuclear, dark", "membrane, 4-8 µm", "whole cell, area", "nuclei, nuclear contrast"} <= set(figures)
+    of_channel = ["dark", "middle", "bright", *(f"{low}-{2 * low} µm" for low in (1, 2, 4, 8, 16))]
+    of_objects = ["small", "area", "large", "density", "nuclear contrast", "membrane contrast"]
+    expected = [f"{place}, {name}" for place in ("nuclear", "membrane") for name in of_channel]
+    expected += [f"{place}, {name}" for place in ("whole cell", "nuclei") for name in of_objects]
+    assert sorted(figures) == sorted(expected)
+
+
+def test_plain_fields_are_those_between_the_widefield_ones() -> None:
+    plain, mixed = (list(describe_drawn(2, widefield)) for widefield in (False, True))
+    assert plain[0] == mixed[0]
+    assert plain[1] != mixed[1]
 
 
 def test_widefield_light_reaches_what_lies_dark_between_nuclei() -> None:

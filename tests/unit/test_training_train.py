@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 from fields import Field, Recipe, load_fields, make_field
 from samples import EMPTY_SHARE, draw_sample, hide_marker
 from scipy import ndimage
-from targets import BACKGROUND, inner_distance, pixel_classes
+from targets import BACKGROUND, inner_distance, pixel_classes, touching_pixels
 from train import TrainingOptions, draw_ahead, draw_batches, loss_of, make_recipes
 
 
@@ -88,6 +88,11 @@ def test_without_marker_a_cell_is_its_nucleus_and_a_rim(field: Field) -> None:
     assert np.array_equal(hidden.whole_cell[hidden.whole_cell > 0], field.whole_cell[hidden.whole_cell > 0])
     assert np.array_equal(hidden.classes[..., 0] == 2, hidden.whole_cell == 0)
     assert np.array_equal(hidden.distance[..., 0] > 0, hidden.whole_cell > 0)
+    meeting = hidden.touching[..., 0]
+    assert meeting.any(), "no two nuclei with their rims meet"
+    assert np.array_equal(meeting, touching_pixels(hidden.whole_cell))
+    # cells that were cut back to their nuclei meet in fewer places
+    assert meeting.sum() < field.touching[..., 0].sum()
     for name in ("distance", "classes", "touching"):
         assert np.array_equal(getattr(hidden, name)[..., 1], getattr(field, name)[..., 1])
 
