@@ -70,7 +70,7 @@ def run_million(fleet: Fleet, rates: Rates, batch_pixels: int, is_array: bool = 
     runs = []
     for seed in range(SEEDS):
         outcome, hours, dollars = simulate_fused(
-            fused_chains(pixels, IMAGE_BYTES_PER_PX, fleet, rates), fleet, 4 * count, rates, seed, is_array
+            fused_chains(pixels, IMAGE_BYTES_PER_PX, fleet, rates), fleet, IMAGES, 4 * count, rates, seed, is_array
         )
         station = fleet.stations[FUSED]
         idle = 1 - IMAGES * PX / 1e6 / rates.gpu_mpx_per_s / outcome.held_s["gpu"]

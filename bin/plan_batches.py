@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_options(["samplesheet", "images", "model", "schema", "outdir"], Path, required=True)
     parser.add_argument("--stub", action="store_true", help="take an empty file for an image of 1 Mpx")
     parser.add_argument("--memory_limit", default="", help="resourceLimits of Nextflow for memory, such as '8 GB'")
+    parser.add_argument("--processes", type=int, default=1, help="that may read the headers of a long samplesheet")
     options = parser.parse_args()
     launch = json.load(sys.stdin)
     parameters = {**check_parameters(options.schema, launch["parameters"]), "stub": options.stub}
@@ -25,7 +26,7 @@ def main() -> None:
     check_thresholds(launch.get("qc_thresholds"), str(parameters.get("qc_thresholds")))
     model = find_source(options.model)
     batches, plan = plan_batches(
-        options.samplesheet, launch["rows"], options.images, model, parameters, launch.get("prices")
+        options.samplesheet, launch["rows"], options.images, model, parameters, launch.get("prices"), options.processes
     )
     check_memory(batches, parameters, options.memory_limit)
     write_plan(batches, plan, options.outdir)

@@ -97,7 +97,7 @@ def test_a_job_array_starts_its_machines_once_and_when_all_of_it_is_prepared():
     place = replace(GOOGLE_ON_DEMAND, start_s=100.0, submit_s=3.0)
     fleet = Fleet({FUSED: Station(2, 16, True, 1.0, "gpu")}, place, "on_demand")
     chains = [[Job("gpu", 50.0, 50.0)]] * 6
-    single, array = (simulate_fused(chains, fleet, 0, rates, is_array=is_array)[0] for is_array in (False, True))
+    single, array = (simulate_fused(chains, fleet, 0, 0, rates, is_array=is_array)[0] for is_array in (False, True))
     # two machines, three tasks each: a start before every one, or after six preparations before the first
     assert single.end_s == 6 + 3 * (100 + 50)
     assert array.end_s == 6 * 3 + 100 + 3 * 50

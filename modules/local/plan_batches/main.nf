@@ -1,5 +1,5 @@
 process PLAN_BATCHES {
-    label 'process_single'
+    label 'process_low'
 
     input:
     path samplesheet, stageAs: 'samplesheet.csv'
@@ -20,12 +20,12 @@ process PLAN_BATCHES {
     """
     # code ${code}
     plan_batches.py --samplesheet samplesheet.csv --images images --model model --schema '${schema}' --outdir plan \\
-        --memory_limit '${task.resourceLimits?.memory ?: ''}' ${task.ext.args ?: ''}
+        --memory_limit '${task.resourceLimits?.memory ?: ''}' --processes ${task.cpus} ${task.ext.args ?: ''}
     """
 
     stub:
     """
     # code ${code}
-    plan_batches.py --samplesheet samplesheet.csv --images images --model model --schema '${schema}' --outdir plan --stub ${task.ext.args ?: ''}
+    plan_batches.py --samplesheet samplesheet.csv --images images --model model --schema '${schema}' --outdir plan --stub --processes ${task.cpus} ${task.ext.args ?: ''}
     """
 }

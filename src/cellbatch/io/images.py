@@ -43,6 +43,14 @@ def is_supported(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 
+def opens_in_threads(name: str) -> bool:
+    """Whether files of this name may be opened by several threads at once, judged by their suffix.
+
+    Libraries for other formats change settings of the whole process while they open a file, or say nothing of threads.
+    """
+    return SUFFIXES.get(Path(name).suffix.lower()) in (open_tiff, open_npy, open_npz)
+
+
 def read_header(path: Path, options: ReadOptions | None = None, name: str | None = None) -> ImageHeader:
     """Read what is known of an image before its pixels are read.
 

@@ -10,6 +10,9 @@ from pathlib import Path, PurePosixPath
 from cellbatch.errors import CellbatchError, ConfigError, InputError, explain_system_error
 from cellbatch.io.file_names import check_file_name, file_stem, to_sample_name
 from cellbatch.io.folders import is_collection
+from cellbatch.io.images import is_supported, opens_in_threads
+from cellbatch.io.ome_zarr import ROOT_FILES
+from cellbatch.io.prefetch import read_ahead
 from cellbatch.io.samplesheet import Fault, Row
 from cellbatch.measurement.channels import select_channels
 from cellbatch.phases.reader_remarks import collect_warnings, in_users_words
@@ -21,6 +24,8 @@ ROLES = {"image": "image", "nuclear_image": "nuclear", "membrane_image": "membra
 COLUMN_OF = {role: column for column, role in ROLES.items()}
 # what an empty file stands for in a stub run
 STUB_HEADER = ImageHeader((2, 1000, 1000), "uint16", ("nuclear", "membrane"), 0.5, "tiff")
+# headers of a folder that are read at once: on a mounted bucket each read waits for the network
+HEADERS_AHEAD = 16
 # path, size in bytes and time of the files of a folder, by the paths above them
 FolderEntries = Mapping[str, Sequence[tuple[str, int, int]]]
 
@@ -56,6 +61,15 @@ class CheckedRow:
     not_read: list[str] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)
     members: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Look:
+    """What the headers of one sample say."""
+
+    spec: SampleSpec | None = None
+    faults: list[Fault] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
 
 
 def check_row(
@@ -95,20 +109,26 @@ def check_row(
     checked.not_read = _files_not_read(files, members) if members[0] else []
     entries = {file.position: index_entries(file) for file in files}
     checked.members = {sample: sources[0].member for sample, sources in expanded if sources[0].member}
-    for sample, sources in expanded:
+
+    def look(one: tuple[str, tuple[ImageSource, ...]]) -> _Look:
+        sample, sources = one
         if sources[0].member and not SAMPLE_NAME.fullmatch(sample):
             text = f"the file {sources[0].member!r} would become the sample {sample!r}, {len(sample)} characters long"
-            checked.faults.append(Fault(row.number, "image", f"{text}; 128 are the most: rename it", row.sample))
-            continue
-        with collect_warnings(sample, words, checked.remarks):
-            spec, faults, remark = _settle(row, sample, sources, images, fallbacks)
+            return _Look(faults=[Fault(row.number, "image", f"{text}; 128 are the most: rename it", row.sample)])
+        seen = _Look()
+        with collect_warnings(sample, words, seen.remarks):
+            seen.spec, faults, remark = _settle(row, sample, sources, images, fallbacks)
         found = [Fault(row.number, column, in_users_words(text, words), sample) for column, text in faults]
-        found = [fault for fault in found if fault.column not in faulty]
-        checked.faults += found
+        seen.faults = [fault for fault in found if fault.column not in faulty]
         if remark:
-            checked.remarks.append((sample, remark))
-        if spec is not None and not found and not faulty:
-            checked.samples.append(replace(spec, fingerprint=fingerprint(spec, entries)))
+            seen.remarks.append((sample, remark))
+        return seen
+
+    for seen in read_ahead(expanded, look, HEADERS_AHEAD) if is_read_in_threads(files[0]) else map(look, expanded):
+        checked.faults += seen.faults
+        checked.remarks += seen.remarks
+        if seen.spec is not None and not seen.faults and not faulty:
+            checked.samples.append(replace(seen.spec, fingerprint=fingerprint(seen.spec, entries)))
     return checked
 
 
@@ -174,6 +194,15 @@ def _refuse_lost_chunks(sample: SampleSpec, images: Path, headers: Mapping[str, 
     if any(header.format.startswith("ome-zarr") for header in headers.values()):
         with SampleImage(sample, images) as image:
             image.missing_chunks(("nuclear", "membrane"))
+
+
+def is_read_in_threads(file: StagedFile) -> bool:
+    """Whether threads may open a file, or the images of a folder, at once; those of an archive are unpacked in turn."""
+    if not file.entries:
+        return opens_in_threads(file.path)
+    names = [name for name, *_ in file.entries]
+    is_zarr = any(PurePosixPath(name).name in ROOT_FILES for name in names)
+    return not is_zarr and all(opens_in_threads(name) or not is_supported(name) for name in names)
 
 
 def fingerprint(sample: SampleSpec, entries: Mapping[int, FolderEntries]) -> str:

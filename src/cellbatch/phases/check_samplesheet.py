@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cellbatch.errors import InputError
+from cellbatch.io.prefetch import read_ahead
 from cellbatch.io.samplesheet import PATH_COLUMNS, Fault, Row, SheetError, parse_samplesheet
-from cellbatch.phases.check_samples import CheckedRow, StagedFile, check_row
+from cellbatch.phases.check_samples import CheckedRow, StagedFile, check_row, is_read_in_threads
+from cellbatch.phases.samples import process_pool
 from cellbatch.phases.settle_samples import Fallbacks
+from cellbatch.phases.sources import ROWS_AHEAD
+
+logger = logging.getLogger(__name__)
 
 NAMED_IN_A_REMARK = 5
+# fewer headers are read before other processes have started
+HEADERS_WORTH_A_PROCESS = 2000
+PARTS_PER_PROCESS = 4
+# images that an archive is taken to hold
+ARCHIVED_IMAGES = 100
+# a row, its files as the launch saw them, and its faults that are known already
+Told = tuple[Row, Sequence[StagedFile], Sequence[Fault]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,7 @@ def check_samplesheet(
     fallbacks: Fallbacks,
     *,
     keep_going: bool = False,
+    processes: int = 1,
 ) -> CheckedSheet:
     """Read the samplesheet and all headers.
 
@@ -59,6 +76,7 @@ def check_samplesheet(
     images : folder with the staged inputs
     fallbacks : stand in for empty cells
     keep_going : leave samples with faults out instead of refusing the sheet
+    processes : that may look at the rows of a long sheet
 
     Raises
     ------
@@ -78,10 +96,8 @@ def check_samplesheet(
     known: dict[int, list[Fault]] = {}
     for fault in [*sheet.faults, *disputes]:
         known.setdefault(fault.row, []).append(fault)
-    rows = [
-        check_row(row, its_files, images, fallbacks, known.get(row.number, []))
-        for row, its_files in zip(sheet.rows, files, strict=True)
-    ]
+    told = [(row, its_files, known.get(row.number, [])) for row, its_files in zip(sheet.rows, files, strict=True)]
+    rows = list(_check_rows(told, partial(_check_part, images=images, fallbacks=fallbacks), processes))
     _refuse_repeated_names(rows)
     faults = [fault for row in rows for fault in row.faults]
     if faults and not (keep_going and any(row.samples for row in rows)):
@@ -109,6 +125,42 @@ def rerun_cells(row: CheckedRow, sample: str) -> dict[str, str]:
         cells["sample"] = sample
         cells["image"] = str(PurePosixPath(cells["image"]) / member)
     return cells
+
+
+def _check_rows(
+    told: Sequence[Told], check: Callable[[Sequence[Told]], list[CheckedRow]], processes: int
+) -> Iterator[CheckedRow]:
+    """Look at rows in order, those of a long sheet on several processes."""
+    headers = sum(_headers(file) for _, files, _ in told for file in files)
+    if processes < 2 or len(told) < processes or headers < HEADERS_WORTH_A_PROCESS:
+        yield from check(told)
+        return
+    size = math.ceil(len(told) / (PARTS_PER_PROCESS * processes))
+    done = 0
+    try:
+        with process_pool(processes) as pool:
+            for part in pool.map(check, [told[i : i + size] for i in range(0, len(told), size)]):
+                yield from part
+                done += len(part)
+    except BrokenProcessPool:
+        logger.warning("a process that looked at headers died, most likely for lack of memory; one goes on alone")
+        yield from check(told[done:])
+
+
+def _check_part(told: Sequence[Told], images: Path, fallbacks: Fallbacks) -> list[CheckedRow]:
+    """Look at some rows, at several at once where their formats allow it."""
+
+    def check(one: Told) -> CheckedRow:
+        row, files, known = one
+        return check_row(row, files, images, fallbacks, known)
+
+    in_threads = all(is_read_in_threads(file) for _, files, _ in told for file in files)
+    return list(read_ahead(told, check, ROWS_AHEAD) if in_threads else map(check, told))
+
+
+def _headers(file: StagedFile) -> int:
+    """How many images a file stands for, roughly: what an archive holds is not known before it is opened."""
+    return len(file.entries) or (ARCHIVED_IMAGES if file.path.lower().endswith(".zip") else 1)
 
 
 def _match_staged(

@@ -62,6 +62,7 @@ def plan_batches(
     model: ModelSource,
     parameters: Mapping[str, Any],
     prices: Mapping[str, Any] | None = None,
+    processes: int = 1,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Check everything that can be checked before any heavy task, and pack the samples.
 
@@ -73,6 +74,7 @@ def plan_batches(
     model : the model as the user named it
     parameters : checked parameters of the run
     prices : table of machines and prices; without it nothing costs anything
+    processes : that may read the headers of a long sheet
 
     Returns
     -------
@@ -99,7 +101,7 @@ def plan_batches(
     check_compartment(manifest, parameters.get("compartment") or "both")
     fallbacks = Fallbacks.of_run(parameters, manifest)
     keep_going = bool(parameters.get("keep_going"))
-    sheet = check_samplesheet(samplesheet, staged, images, fallbacks, keep_going=keep_going)
+    sheet = check_samplesheet(samplesheet, staged, images, fallbacks, keep_going=keep_going, processes=processes)
     planned = list(_measure(sheet.rows, manifest))
     layout = choose_layout(parameters.get("results_layout"), len(planned), parameters.get("table_format") or "parquet")
     is_packed, budget = layout == BATCH, parameters.get("batch_pixels")

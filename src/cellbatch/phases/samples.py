@@ -68,7 +68,7 @@ class Workers:
 
     def start(self) -> Executor:
         """Start the workers; use as a context manager."""
-        return _pool(self.count) if self.is_process else ThreadPoolExecutor(self.count)
+        return process_pool(self.count) if self.is_process else ThreadPoolExecutor(self.count)
 
 
 def read_batch(path: Path) -> Batch:
@@ -104,7 +104,7 @@ def map_samples(
     if processes < 2 or len(samples) < SAMPLES_WORTH_A_PROCESS:
         yield from zip(samples, map(guarded, samples), strict=True)
         return
-    with _pool(processes) as pool:
+    with process_pool(processes) as pool:
         try:
             chunk = max(1, min(16, len(samples) // (4 * processes)))
             yield from zip(samples, pool.map(guarded, samples, chunksize=chunk), strict=True)
@@ -238,9 +238,9 @@ def _death(first: SampleSpec, last: SampleSpec) -> EngineError:
     )
 
 
-def _pool(processes: int) -> ProcessPoolExecutor:
-    # a forked child of a process with threads may hang; children of a fork server would be nobody's when it ends, and
-    # their processor time would be missing in Nextflow's trace
+def process_pool(processes: int) -> ProcessPoolExecutor:
+    """Make workers that end with this process, however it ends; their processor time counts in Nextflow's trace."""
+    # a forked child of a process with threads may hang; children of a fork server would be nobody's when it ends
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_task)
 
@@ -272,7 +272,7 @@ def _settle(
 def _alone(guarded: Work, sample: SampleSpec, failures: Failures) -> Iterator[tuple[SampleSpec, Any]]:
     """Work on one sample in a process of its own."""
     logger.warning("sample %s: its process died or ran out of memory; it is tried once more alone", sample.sample)
-    with _pool(1) as pool:
+    with process_pool(1) as pool:
         try:
             result = pool.submit(guarded, sample).result()
         except BrokenProcessPool:

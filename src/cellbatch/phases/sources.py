@@ -28,6 +28,9 @@ from cellbatch.preprocessing.channels import (
 from cellbatch.preprocessing.clip import PercentileSearch
 from cellbatch.spec import ImageHeader, ImageSource, ReadOptions, SampleSpec, Window
 
+# rows of a samplesheet that are looked at at once, each with its own folder
+ROWS_AHEAD = 8
+
 
 def staged_path(images: Path, position: int) -> Path:
     """Find the input that was staged as number ``position`` (from 1) of a task."""
@@ -57,7 +60,7 @@ def is_empty(images: Path, source: ImageSource) -> bool:
     return path.is_file() and path.stat().st_size == 0
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2 * ROWS_AHEAD)
 def open_collection(path: Path) -> ImageCollection:
     """Open a folder or zip of images; its listing is read once per process."""
     return ImageCollection(path)

@@ -177,7 +177,8 @@ def estimate(mode: str, workload: Workload, fleet: Fleet, rates: Rates) -> Estim
         moved += sum(sizes)
         fixed = rates.task_s + (rates.model_load_s if process in ("infer", FUSED) else 0.0)
         useful += sum(works) - fixed * len(works)
-    ends = 2 * place.start_s + rates.plan_s + rates.report_s + workload.published_files / place.publish_files_per_s
+    ends = 2 * place.start_s + place.plan_s(workload.samples, rates) + rates.report_s
+    ends += workload.published_files / place.publish_files_per_s
     limits = {"submission": len(processes) * batches * place.submit_s + min(longest.values(), default=0.0)}
     limits |= {
         PROCESS_NAMES[p]: max(busy[p] / max(1, min(fleet.stations[p].slots, batches)), longest[p]) for p in processes

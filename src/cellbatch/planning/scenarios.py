@@ -159,7 +159,13 @@ def fused_chains(pixels: Sequence[float], image_bytes_per_px: float, fleet: Flee
 
 
 def simulate_fused(
-    chains: list[list[Job]], fleet: Fleet, published_files: int, rates: Rates, seed: int = 0, is_array: bool = False
+    chains: list[list[Job]],
+    fleet: Fleet,
+    samples: int,
+    published_files: int,
+    rates: Rates,
+    seed: int = 0,
+    is_array: bool = False,
 ) -> tuple[Outcome, float, float]:
     """Run fused tasks on the fleet's GPU machines.
 
@@ -167,6 +173,7 @@ def simulate_fused(
     ----------
     chains : of ``fused_chains``
     fleet, rates : where, how fast
+    samples : images whose headers the plan reads
     published_files : copied into the results at the end
     seed : of the losses
     is_array : all tasks are one job array. It is submitted when the head has prepared the last of them, and its
@@ -184,6 +191,7 @@ def simulate_fused(
     pool = Pool(station.slots, place.start_s, losses_per_h=place.losses_per_h, hour=hour, keeps=is_array)
     arrivals_s = [place.submit_s * len(chains)] * len(chains) if is_array else None
     outcome = Run({"gpu": pool}, 0.0 if is_array else place.submit_s, seed).simulate(chains, arrivals_s)
-    ends_s = 2 * place.start_s + rates.plan_s + rates.report_s + published_files / place.publish_files_per_s
+    ends_s = 2 * place.start_s + place.plan_s(samples, rates) + rates.report_s
+    ends_s += published_files / place.publish_files_per_s
     hours = (outcome.end_s + ends_s) / HOUR_S
     return outcome, hours, outcome.dollars({"gpu": pool}) + hours * fleet.head_hour
