@@ -16,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS, PER_FOLDER = 1000, 1000
 BATCH_PIXELS = 2**34
-HEAP = "-Xmx2g"
+# the process holds more than its heap: 2 GB are all that it may
+HEAP = "-Xmx1500m"
 
 
 def make_files(folder: Path) -> None:
