@@ -17,7 +17,7 @@ from cellbatch.phases.plan_money import (
     project_money,
     read_setting,
 )
-from cellbatch.phases.records import decode_record, encode_record
+from cellbatch.phases.records import BatchRecord, decode_record, encode_record
 from cellbatch.planning.batch_size import LEAST_LOG2, choose_batch_pixels
 from cellbatch.planning.batches import cut_batches
 from cellbatch.planning.cost import Workload, billed_s, choose_mode, estimate, work_s
@@ -331,6 +331,22 @@ def test_a_long_record_is_packed_and_comes_back():
     assert len(text) < len(json.dumps(long.to_json())) / 8
     assert decode_record(text) == long
     assert decode_record(encode_record(short.to_json())) == short
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_the_record_of_a_batch_is_made_once_when_it_is_written(monkeypatch, measured):
+    sample = replace(_samples(1)[0], columns={"organ": "lung"}, measured_channels=(1,))
+    batch = Batch("b1", (sample,))
+    record = BatchRecord(batch, measured=measured)
+    assert dict(record) == record.to_json()
+    assert record.sample_names == [sample["sample"] for sample in record["samples"]]
+
+    made = []
+    to_json = Batch.to_json
+    monkeypatch.setattr(Batch, "to_json", lambda self: made.append(self) or to_json(self))
+    back = decode_record(encode_record(record))
+    assert len(made) == 1
+    assert back == (batch if measured else Batch("b1", (replace(sample, columns={}, measured_channels=()),)))
 
 
 def test_batches_with_results_by_batch_may_be_larger_because_the_disk_holds_more_of_them():

@@ -188,14 +188,10 @@ def write_plan(batches: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], ou
     records = [{**batch, **{kind: encode_record(batch[kind]) for kind in ("record", "measured")}} for batch in batches]
     lines = [json.dumps(record, sort_keys=True) + "\n" for record in records]
     write_text(outdir / "batches.jsonl", "".join(lines))
-    summaries = [{**batch["meta"], "samples": _names(batch["record"])} for batch in batches]
+    summaries = [{**batch["meta"], "samples": batch["record"].sample_names} for batch in batches]
     write_text(outdir / "plan.json", json.dumps({**plan, "batch_list": summaries}, indent=1) + "\n")
     write_text(outdir / "rerun_rows.jsonl", rows)
     write_text(outdir / "plan.txt", _plan_text(plan))
-
-
-def _names(record: Mapping[str, Any]) -> list[str]:
-    return [sample["sample"] for sample in record["samples"]]
 
 
 def _plan_text(plan: Mapping[str, Any]) -> str:

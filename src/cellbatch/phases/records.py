@@ -41,11 +41,16 @@ class BatchRecord(Mapping[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names of the fields."""
-        return iter(self.to_json())
+        return iter(Batch.__dataclass_fields__)
 
     def __len__(self) -> int:
         """Count the fields."""
-        return len(self.to_json())
+        return len(Batch.__dataclass_fields__)
+
+    @property
+    def sample_names(self) -> list[str]:
+        """Identifiers of the samples, in order."""
+        return [sample.sample for sample in self._batch.samples]
 
 
 def encode_record(record: Mapping[str, Any]) -> str:
@@ -56,7 +61,9 @@ def encode_record(record: Mapping[str, Any]) -> str:
     >>> encode_record({"samples": [], "batch": "b1"})
     '{"batch": "b1", "samples": []}'
     """
-    text = json.dumps(dict(record), sort_keys=True)
+    # a Mapping made when it is looked at would be made for each of its names
+    fields = record.to_json() if isinstance(record, BatchRecord) else dict(record)
+    text = json.dumps(fields, sort_keys=True)
     if len(text) <= PACK_ABOVE_BYTES:
         return text
     return PACKED + base64.b64encode(zlib.compress(text.encode(), 6)).decode()
