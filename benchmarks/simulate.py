@@ -15,10 +15,10 @@ from results import Results, add_csv_option
 
 from cellbatch.phases.plan_money import Setting, read_setting
 from cellbatch.planning.batch_size import choose_batch_pixels
-from cellbatch.planning.batches import cut_batches
+from cellbatch.planning.batches import cut_batches, is_on_cpu, name_batch
 from cellbatch.planning.cost import FUSED, Fleet, Workload, estimate
 from cellbatch.planning.machines import read_prices
-from cellbatch.planning.rates import Rates
+from cellbatch.planning.rates import MESMER_WEIGHTS_BYTES, Rates
 from cellbatch.planning.scenarios import (
     FOUNDING_MEASURED_MIN,
     Kiosk,
@@ -34,6 +34,8 @@ from cellbatch.planning.scenarios import (
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES, PX, GPUS, MACHINE = 10**6, 10**6, 16, "g2-standard-16"
+# what machines without GPU infer beside the GPUs, on which machines, and how many of these at a time
+CPU_SHARE, CPU_MACHINE, CPU_TASKS = 0.3, "n2d-standard-32", 64
 # two channels of 8 bits, stored without compression (assumed)
 IMAGE_BYTES_PER_PX = 2.0
 SEEDS = 5
@@ -42,43 +44,56 @@ ARRAY_PIXELS = 2**32
 MILLION = ("changed", "to", "gpus", "tasks", "lost", "hours", "dollars")
 
 
-def read_fleet(gpus: int = GPUS, machine: str = MACHINE, spot: bool = True) -> Setting:
-    """Fleet, rates and room on disk of the profile gcb with so many GPUs."""
+def read_fleet(
+    gpus: int = GPUS, machine: str = MACHINE, spot: bool = True, share: float = 0.0, cpu_machine: str = CPU_MACHINE
+) -> Setting:
+    """Fleet, rates of a network of Mesmer's size and room on disk of the profile gcb with so many GPUs."""
     table = json.loads((ROOT / "assets/prices.json").read_text(encoding="utf-8"))
     return read_setting(
         {"place": "google", "gcp_spot": spot, "gcp_cpu_machine": "n2d-standard", "gcp_gpu_machine": machine}
-        | {"gcp_gpu_type": "nvidia-l4", "gcp_max_gpus": gpus, "gcp_boot_disk": "50 GB"},
+        | {"gcp_gpu_type": "nvidia-l4", "gcp_max_gpus": gpus, "gcp_boot_disk": "50 GB"}
+        | {"gcp_cpu_share": share, "gcp_cpu_share_machine": cpu_machine, "gcp_cpu_share_tasks": CPU_TASKS},
         read_prices(table),
+        MESMER_WEIGHTS_BYTES,
     )
 
 
 @cache
-def cut_million(batch_pixels: int) -> list[int]:
-    """Pixels of the batches that the plan would cut, the largest first, as the plan submits them."""
+def cut_million(batch_pixels: int) -> list[tuple[int, str]]:
+    """Pixels and names of the batches that the plan would cut, the largest first, as the plan submits them."""
     names = [f"folder_{i // 1000:03}_field_{i % 1000:03}" for i in range(IMAGES)]
-    return sorted((len(cut) * PX for cut in cut_batches(names, [PX] * IMAGES, batch_pixels)), reverse=True)
+    cuts = cut_batches(names, [PX] * IMAGES, batch_pixels)
+    batches = [(len(cut) * PX, name_batch(names[cut.start : cut.stop])) for cut in cuts]
+    return sorted(batches, key=lambda batch: -batch[0])
 
 
-def run_million(fleet: Fleet, rates: Rates, batch_pixels: int, is_array: bool = False) -> dict[str, float]:
+def run_million(
+    fleet: Fleet, rates: Rates, batch_pixels: int, is_array: bool = False, share: float = 0.0
+) -> dict[str, float]:
     """Run a million images of 1 Mpx in fused tasks: median of five seeds, storage and operations included."""
-    pixels = cut_million(batch_pixels)
+    pixels = [size for size, _ in cut_million(batch_pixels)]
+    on_cpu = [is_on_cpu(name, share) for _, name in cut_million(batch_pixels)]
     count = len(pixels)
-    planned = estimate(FUSED, Workload(pixels, IMAGES, IMAGES * PX * 2.0, 4 * count), fleet, rates)
+    planned = estimate(FUSED, Workload(pixels, IMAGES, IMAGES * PX * 2.0, 4 * count, (), on_cpu), fleet, rates)
     storage = planned.dollars_by["bucket"] + planned.dollars_by["operations"]
     # images and results stay in the bucket for a day
     kept = IMAGES * PX * (rates.results_bytes_per_px + IMAGE_BYTES_PER_PX) / 1e9 * fleet.bucket_gb_month / 30
     runs = []
     for seed in range(SEEDS):
-        outcome, hours, dollars = simulate_fused(
-            fused_chains(pixels, IMAGE_BYTES_PER_PX, fleet, rates), fleet, IMAGES, 4 * count, rates, seed, is_array
-        )
+        chains = fused_chains(pixels, IMAGE_BYTES_PER_PX, fleet, rates, on_cpu)
+        outcome, hours, dollars = simulate_fused(chains, fleet, IMAGES, 4 * count, rates, seed, is_array)
         station = fleet.stations[FUSED]
-        idle = 1 - IMAGES * PX / 1e6 / rates.gpu_mpx_per_s / outcome.held_s["gpu"]
-        setup = 1 - outcome.work_s["gpu"] / outcome.held_s["gpu"]
+        seen = sum(size for size, is_beside in zip(pixels, on_cpu, strict=True) if not is_beside)
+        idle = 1 - seen / 1e6 / rates.gpu_mpx_per_s / outcome.held_s["gpu"] if seen else float("nan")
+        setup = 1 - sum(outcome.work_s.values()) / sum(outcome.held_s.values())
         runs.append(
             {"tasks": count, "lost": outcome.lost, "hours": hours, "dollars": dollars + storage + kept}
             | {"machines and head": dollars, "a day of bucket": kept, "set-up share": setup, "GPU idle share": idle}
-            | {"planned hours": planned.hours, "planned dollars": planned.dollars + kept, "gpus": station.slots}
+            | {
+                "planned hours": planned.hours,
+                "planned dollars": planned.dollars + kept,
+                "gpus": station.slots * bool(seen),
+            }
         )
     return pd.DataFrame(runs).median().to_dict()
 
@@ -130,6 +145,20 @@ def sweep() -> pd.DataFrame:
         rows.append(("GPUs", gpus, run_million(read_fleet(gpus).fleet, rates, size)))
     for machine in ("g2-standard-4", "g2-standard-8", "g2-standard-32"):
         rows.append(("machine", machine, run_million(read_fleet(machine=machine).fleet, rates, size)))
+    for part in (0.1, 0.2, CPU_SHARE, 0.4, 1.0):
+        rows.append(("CPU share", part, run_million(read_fleet(share=part).fleet, rates, size, share=part)))
+    mixed = read_fleet(share=CPU_SHARE).fleet
+    slow = replace(rates, network_core_s_per_mpx=2 * rates.network_core_s_per_mpx)
+    name = f"CPU share {CPU_SHARE}"
+    rows.append((name, "network on a CPU half as fast", run_million(mixed, slow, size, share=CPU_SHARE)))
+    for speed in (5.0, 10.0):
+        changed = replace(rates, gpu_mpx_per_s=speed)
+        rows.append((name, f"GPU {speed:g} Mpx/s", run_million(mixed, changed, size, share=CPU_SHARE)))
+    for losses in (0.2, 0.5):
+        place = replace(mixed.place, losses_per_h=losses)
+        rows.append(
+            (name, f"losses_per_h {losses}", run_million(replace(mixed, place=place), rates, size, share=CPU_SHARE))
+        )
     for speed in (5.0, 8.0, 9.0, 10.0, 15.0):
         rows.append(("GPU Mpx/s", speed, run_million(fleet, replace(rates, gpu_mpx_per_s=speed), size)))
     for exponent in range(29, 36):
@@ -207,6 +236,8 @@ def draw(tables: dict[str, pd.DataFrame], folder: Path) -> None:
             label = f"Kiosk, {mbps} Mbps" if speed == 7.5 else None
             axis.plot(line["gpus"], line["hours"], style, color=colour, label=label)
     axis.plot(gpus["to"].astype(float), gpus["hours"].astype(float), "o", color="#0072b2", label="ours")
+    share = ours[(ours["changed"] == "CPU share") & (ours["to"] == CPU_SHARE)].iloc[0]
+    axis.plot(share["gpus"], share["hours"], "*", color="#d55e00", label=f"ours, CPU share {CPU_SHARE}")
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     axis.set_xlabel("GPUs")

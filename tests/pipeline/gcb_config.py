@@ -13,7 +13,7 @@ from pathlib import Path
 GOLDEN = Path(__file__).resolve().parent / "golden"
 KEPT = re.compile(
     r"^(google\.|workDir|params\.(container|device|place|phases|gcp_)|process\.(?!'withName)(?!.*publishDir)"
-    r"|process\.'withName:\w+'\.container)"
+    r"|process\.'withName:[\w|]+'\.(container|cpus|accelerator|maxForks)\b)"
 )
 
 

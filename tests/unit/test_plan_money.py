@@ -10,13 +10,8 @@ import pytest
 from cellbatch.errors import ConfigError
 from cellbatch.phases.batch_directives import fused_room_mb, refuse_fused
 from cellbatch.phases.money_text import money_text
-from cellbatch.phases.plan_money import (
-    assign_machines,
-    auto_batch_pixels,
-    gpu_machines,
-    project_money,
-    read_setting,
-)
+from cellbatch.phases.plan_machines import assign_machines, gpu_machines
+from cellbatch.phases.plan_money import auto_batch_pixels, project_money, read_setting
 from cellbatch.phases.records import BatchRecord, decode_record, encode_record
 from cellbatch.planning.batch_size import LEAST_LOG2, choose_batch_pixels
 from cellbatch.planning.batches import cut_batches

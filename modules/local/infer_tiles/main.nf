@@ -22,7 +22,7 @@ process INFER_TILES {
     # code ${code}
     infer_tiles.py --pixels '${pixels}' --model '${model}' --output '${meta.id}.${shard}.heads.zip' \\
         --timings '${meta.id}.${shard}.infer.timings.csv' --shard ${shard} --shard_pixels ${meta.shard_pixels} \\
-        --threads ${task.cpus} ${task.ext.args ?: ''}
+        --threads ${task.cpus} ${task.ext.args ?: ''} ${meta.device ? "--device ${meta.device}" : ''}
     """
 
     stub:

@@ -32,7 +32,7 @@ process SEGMENT_BATCH {
     END_OF_RECORD
     segment_batch.py --batch batch.json --images images --model '${model}' --labels labels --cells cells --overlays qc --zarr zarr \\
         --summary '${meta.id}.summary.parquet' --timings '${meta.id}.fused.timings.csv' \\
-        --qc_thresholds thresholds.json --processes ${task.cpus} ${meta.layout ? "--layout ${meta.layout}" : ''} ${task.ext.args ?: ''}
+        --qc_thresholds thresholds.json --processes ${task.cpus} ${meta.layout ? "--layout ${meta.layout}" : ''} ${task.ext.args ?: ''} ${meta.device ? "--device ${meta.device}" : ''}
     """
 
     stub:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cellbatch.io.host_memory import host_memory_mb
-from cellbatch.phases.plan_money import GOOGLE, gpu_machines
+from cellbatch.phases.plan_machines import GOOGLE, gpu_machines
 from cellbatch.phases.results_layout import SAMPLE
 from cellbatch.planning.machines import Prices
 from cellbatch.planning.memory import project_fused_mb, project_memory_mb, project_whole_mb
@@ -33,6 +33,8 @@ class Directives:
     is_guarded : each sample is worked on in a process that may die alone
     fused_cores : of a fused task
     layout : of the results, of ``LAYOUTS``
+    cpu_share : of the batches that machines without GPU infer
+    cpu_side_cores : of a fused task there
     """
 
     phases: str
@@ -42,16 +44,21 @@ class Directives:
     is_guarded: bool
     fused_cores: int = PROCESSES
     layout: str = SAMPLE
+    cpu_share: float = 0.0
+    cpu_side_cores: int = PROCESSES
 
     @property
     def names(self) -> tuple[str, ...]:
         """What runs in tasks of its own."""
         return (FUSED,) if self.phases == FUSED else PHASES
 
-    def project_memory(self, samples: Sequence[SampleSpec], pixels: Sequence[int]) -> dict[str, int]:
-        """Give the memory of each task of a batch, in MiB."""
+    def project_memory(
+        self, samples: Sequence[SampleSpec], pixels: Sequence[int], *, is_beside: bool = False
+    ) -> dict[str, int]:
+        """Give the memory of each task of a batch, in MiB; ``is_beside``: of one on a machine without GPU."""
         if self.phases == FUSED:
-            stages = share_out([sample.shape for sample in samples], self.fused_cores, is_guarded=self.is_guarded)
+            cores = self.cpu_side_cores if is_beside else self.fused_cores
+            stages = share_out([sample.shape for sample in samples], cores, is_guarded=self.is_guarded)
             whole_mb = project_whole_mb(
                 self.engine, (max(px, math.prod(sample.shape)) for px, sample in zip(pixels, samples, strict=True))
             )

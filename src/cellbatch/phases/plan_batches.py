@@ -20,18 +20,14 @@ from cellbatch.phases.check_samplesheet import check_samplesheet
 from cellbatch.phases.deepcell_application import check_options, name_application
 from cellbatch.phases.loaded_model import check_compartment, make_grid
 from cellbatch.phases.money_text import money_text
-from cellbatch.phases.plan_money import (
-    assign_machines,
-    auto_batch_pixels,
-    project_money,
-    read_setting,
-)
+from cellbatch.phases.plan_machines import ON_CPU, assign_machines
+from cellbatch.phases.plan_money import auto_batch_pixels, project_money, read_setting
 from cellbatch.phases.prepare_model import name_prepared
 from cellbatch.phases.records import BatchRecord, encode_record
 from cellbatch.phases.rerun_samplesheet import rerun_rows
 from cellbatch.phases.results_layout import BATCH, choose_layout
 from cellbatch.phases.settle_samples import Fallbacks
-from cellbatch.planning.batches import cut_batches, name_batch, spread, weigh
+from cellbatch.planning.batches import cut_batches, is_on_cpu, name_batch, spread, weigh
 from cellbatch.planning.machines import read_prices
 from cellbatch.planning.memory import project_engine_mb
 from cellbatch.planning.rates import FUSED
@@ -96,7 +92,7 @@ def plan_batches(
         # its labels come out of one step: there is nothing to hand over
         parameters = {**parameters, "phases": FUSED}
     table = read_prices(prices) if prices else None
-    setting = read_setting(parameters, table)
+    setting = read_setting(parameters, table, model.weights_bytes)
     manifest: Manifest = override(model.manifest, model_mpp=parameters.get("model_mpp"))
     check_compartment(manifest, parameters.get("compartment") or "both")
     fallbacks = Fallbacks.of_run(parameters, manifest)
@@ -111,7 +107,8 @@ def plan_batches(
     pixels = [sum(planned[i].model_pixels for i in cut) for cut in cuts]
     tiles = [sum(planned[i].tiles for i in cut) for cut in cuts]
     samples = [p.sample for p in planned]
-    money = project_money(pixels, samples, parameters, setting, tiles, is_packed=is_packed)
+    on_cpu = [is_on_cpu(name_batch([planned[i].sample.sample for i in cut]), setting.cpu_share) for cut in cuts]
+    money = project_money(pixels, samples, parameters, setting, tiles, on_cpu, is_packed=is_packed)
     if engine == DEEPCELL:
         money["phases"]["why"] = "--engine deepcell does all of an image in one step"
     size = parameters.get("shard_pixels")
@@ -123,6 +120,8 @@ def plan_batches(
         is_guarded=keep_going,
         fused_cores=setting.fleet.stations[FUSED].vcpus,
         layout=layout,
+        cpu_share=setting.cpu_share,
+        cpu_side_cores=setting.fleet.without_gpus.stations[FUSED].vcpus,
     )
     batches = [_describe([planned[i] for i in cut], sheet.files, directives) for cut in cuts]
     if directives.phases == FUSED and parameters.get("phases") == AUTO:
@@ -169,7 +168,7 @@ def plan_batches(
     if parameters.get("preview"):
         # the plan tells of the whole run, its one batch holds a few samples
         shown = [planned[i] for i in spread(len(planned), PREVIEWED_SAMPLES)]
-        batches = [_describe(shown, sheet.files, replace(directives, phases=SPLIT))]
+        batches = [_describe(shown, sheet.files, replace(directives, phases=SPLIT, cpu_share=0.0))]
         assign_machines(batches, parameters, table)
     return batches, plan
 
@@ -246,16 +245,18 @@ def _describe(
     identifier = name_batch([sample.sample for sample in samples])
     pixels = [p.model_pixels for p in planned]
     shard_pixels = 0 if directives.phases == FUSED else directives.shard_pixels
+    is_beside = is_on_cpu(identifier, directives.cpu_share)
     return {
         "meta": {
             "id": identifier,
             "images": len(samples),
             "pixels": sum(pixels),
             "phases": directives.phases,
-            "memory": directives.project_memory(samples, pixels),
+            "memory": directives.project_memory(samples, pixels, is_beside=is_beside),
             "shards": count_shards(pixels, shard_pixels),
             "shard_pixels": shard_pixels,
             **({"layout": BATCH} if directives.layout == BATCH else {}),
+            **({"device": ON_CPU} if is_beside else {}),
         },
         "rows": rows,
         "record": BatchRecord(Batch(identifier, samples), measured=False),

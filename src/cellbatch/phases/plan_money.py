@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from cellbatch.errors import ConfigError
+from cellbatch.phases.plan_machines import CPUS_PER_TASK, GOOGLE, check_share, gigabytes, machine_hours
 from cellbatch.planning.batch_size import LEAST_LOG2, choose_batch_pixels, fitting_log2
 from cellbatch.planning.cost import (
-    MONTH_H,
     MPX,
     Estimate,
     Fleet,
@@ -21,21 +21,18 @@ from cellbatch.planning.cost import (
     choose_mode,
     estimate,
 )
-from cellbatch.planning.machines import MARKETS, Machine, Prices, smallest_machine
+from cellbatch.planning.machines import MARKETS, Prices, smallest_machine
 from cellbatch.planning.rates import (
     FUSED,
     GOOGLE_ON_DEMAND,
     GOOGLE_SPOT,
     LOCAL,
     PHASES,
-    PROCESS_NAMES,
     TILES_PER_MPX,
     Rates,
 )
-from cellbatch.spec import LAST_ATTEMPT, SampleSpec
+from cellbatch.spec import SampleSpec
 
-GOOGLE = "google"
-CPUS_PER_TASK = 2
 # CPU tasks at a time where no executor says otherwise; a new project's quota allows about as many
 CPU_TASKS = 100
 # of the boot disk: operating system and three times the image, see docs/google.md
@@ -56,6 +53,7 @@ class Setting:
     rates: Rates
     disk_bytes: float
     machine_hour: Mapping[str, float]
+    cpu_share: float = 0.0
 
     @property
     def fleet(self) -> Fleet:
@@ -63,8 +61,8 @@ class Setting:
         return self.fleets[self.market]
 
 
-def read_setting(parameters: Mapping[str, Any], prices: Prices | None) -> Setting:
-    """Settle the fleet from the parameters.
+def read_setting(parameters: Mapping[str, Any], prices: Prices | None, weights_bytes: int = 0) -> Setting:
+    """Settle the fleet from the parameters, and the network's speed on a CPU from the bytes of its weights.
 
     Raises
     ------
@@ -77,7 +75,7 @@ def read_setting(parameters: Mapping[str, Any], prices: Prices | None) -> Settin
         station = Station(slots, CPUS_PER_TASK, False, hour, "local")
         stations = dict.fromkeys((*PHASES, FUSED), station)
         fleet = Fleet(stations, LOCAL, "local")
-        return Setting({"local": fleet}, "local", Rates(), LOCAL_DISK_BYTES, {"local": hour})
+        return Setting({"local": fleet}, "local", Rates().of_weights(weights_bytes), LOCAL_DISK_BYTES, {"local": hour})
     market = "spot" if parameters.get("gcp_spot") else "on_demand"
     fleets = {}
     for name in MARKETS:
@@ -87,7 +85,14 @@ def read_setting(parameters: Mapping[str, Any], prices: Prices | None) -> Settin
             if name == market:
                 raise
     disk = max(1.0, fleets[market].disk_gb - DISK_KEPT_GB) * 1e9
-    return Setting(fleets, market, Rates(), disk, _machine_hours(parameters, prices, market))
+    return Setting(
+        fleets,
+        market,
+        Rates().of_weights(weights_bytes),
+        disk,
+        machine_hours(parameters, prices, market),
+        check_share(parameters),
+    )
 
 
 def auto_batch_pixels(parameters: Mapping[str, Any], setting: Setting, *, is_packed: bool = False) -> int:
@@ -96,61 +101,8 @@ def auto_batch_pixels(parameters: Mapping[str, Any], setting: Setting, *, is_pac
     if mode == "auto":
         mode = FUSED
     rates = setting.rates.packed if is_packed else setting.rates
-    return choose_batch_pixels(mode, setting.fleet, rates, setting.disk_bytes)
-
-
-def assign_machines(
-    batches: Sequence[dict[str, Any]], parameters: Mapping[str, Any], prices: Prices | None
-) -> dict[str, dict[str, int]]:
-    """Give every task of a batch on Google Batch its machine, and round its memory to what the machine offers.
-
-    Parameters
-    ----------
-    batches : as ``plan_batches`` makes them; ``meta`` gains ``machine`` (phase → machine type by attempt) and
-        ``machine_memory`` (phase → MiB to ask for on it, by attempt)
-    parameters : of the run
-    prices : the table that knows the machine types
-
-    Returns
-    -------
-    dict
-        Process → machine type → tasks; empty at places that choose machines themselves.
-
-    Raises
-    ------
-    ConfigError
-        If a task needs more than the largest machine of its family.
-    """
-    if prices is None or parameters.get("place") != GOOGLE:
-        return {}
-    cpu = prices.machines(str(parameters["gcp_cpu_machine"]))
-    gpu = gpu_machines(parameters, prices)
-    used: dict[str, dict[str, int]] = {}
-    for batch in batches:
-        memory, names, offered = batch["meta"]["memory"], {}, {}
-        for phase, need_mb in dict(memory).items():
-            sizes = gpu if phase in ("infer", FUSED) else cpu
-            first = smallest_machine(sizes, CPUS_PER_TASK, need_mb)
-            if first is None:
-                raise ConfigError(_too_large(batch, phase, need_mb, sizes))
-            # a task that died on the first machine had all that this offers: each attempt after it needs a multiple
-            chosen = [
-                smallest_machine(sizes, CPUS_PER_TASK, first.task_memory_mb * attempt) or sizes[-1]
-                for attempt in range(1, LAST_ATTEMPT + 1)
-            ]
-            memory[phase] = first.task_memory_mb
-            names[phase] = [machine.name for machine in chosen]
-            offered[phase] = [machine.task_memory_mb for machine in chosen]
-            counts = used.setdefault(PROCESS_NAMES[phase], {})
-            counts[first.name] = counts.get(first.name, 0) + 1
-        batch["meta"] |= {"machine": names, "machine_memory": offered}
-    return used
-
-
-def gpu_machines(parameters: Mapping[str, Any], prices: Prices) -> list[Machine]:
-    """Machines that a task with a GPU may get on Google Batch, the smallest first."""
-    first = prices.machine(str(parameters["gcp_gpu_machine"]))
-    return prices.machines_with(str(parameters["gcp_gpu_type"]), first)
+    fleet = setting.fleet.without_gpus if setting.cpu_share >= 1 else setting.fleet
+    return choose_batch_pixels(mode, fleet, rates, setting.disk_bytes)
 
 
 def project_money(
@@ -159,6 +111,7 @@ def project_money(
     parameters: Mapping[str, Any],
     setting: Setting,
     tiles: Sequence[int] = (),
+    on_cpu: Sequence[bool] = (),
     *,
     is_packed: bool = False,
 ) -> dict[str, Any]:
@@ -171,13 +124,14 @@ def project_money(
     parameters : of the run
     setting : as ``read_setting`` gives it
     tiles : of the network, per batch; as of large images where they are not given
+    on_cpu : whether machines without GPU infer them, per batch; none where it is not given
     is_packed : the results are files per batch, not per sample
     """
     if is_packed:
         setting = replace(setting, rates=setting.rates.packed)
     files = FILES_PER_BATCH * len(pixels) if is_packed else FILES_PER_SAMPLE * len(samples)
     seen = [count / TILES_PER_MPX * MPX for count in tiles]
-    workload = Workload(pixels, len(samples), _image_bytes(samples), files, seen)
+    workload = Workload(pixels, len(samples), _image_bytes(samples), files, seen, on_cpu)
     found = [
         estimate(mode, workload, fleet, setting.rates) for mode in ("split", FUSED) for fleet in setting.fleets.values()
     ]
@@ -209,27 +163,23 @@ def _google_fleet(parameters: Mapping[str, Any], prices: Prices, market: str) ->
     gpu = replace(gpu, hour=prices.machine_hour(gpu_machine, market, gpu_type))
     cpu_hour = prices.machine_hour(cpu_machine, market)
     cpu = Station(CPU_TASKS, CPUS_PER_TASK, False, cpu_hour, cpu_machine.name)
-    table = prices.table
+    side, table = None, prices.table
+    if check_share(parameters):
+        machine = prices.machine(str(parameters["gcp_cpu_share_machine"]))
+        slots = int(parameters["gcp_cpu_share_tasks"])
+        side = Station(slots, machine.vcpus, False, prices.machine_hour(machine, market), machine.name)
     return Fleet(
         stations={phase: gpu if phase in ("infer", FUSED) else cpu for phase in (*PHASES, FUSED)},
         place=GOOGLE_SPOT if market == "spot" else GOOGLE_ON_DEMAND,
         market=market,
         head_hour=prices.machine_hour(prices.machine(table["head_machine"]), "on_demand"),
-        disk_gb=_gigabytes(str(parameters["gcp_boot_disk"])),
+        disk_gb=gigabytes(str(parameters["gcp_boot_disk"])),
         disk_gb_month=table["disk_gb_month"],
         bucket_gb_month=table["bucket_gb_month"],
         write_operation=table["write_operations_per_1000"] / 1000,
         read_operation=table["read_operations_per_1000"] / 1000,
+        cpu_side=side,
     )
-
-
-def _machine_hours(parameters: Mapping[str, Any], prices: Prices, market: str) -> dict[str, float]:
-    """Dollars per hour of every machine that a task may get, its share of disk included."""
-    disk = _gigabytes(str(parameters["gcp_boot_disk"])) * prices.table["disk_gb_month"] / MONTH_H
-    gpu_type = str(parameters["gcp_gpu_type"])
-    hours = {m.name: prices.machine_hour(m, market) for m in prices.machines(str(parameters["gcp_cpu_machine"]))}
-    hours |= {m.name: prices.machine_hour(m, market, gpu_type) for m in gpu_machines(parameters, prices)}
-    return {name: round(hour + disk, 6) for name, hour in hours.items()}
 
 
 def _alternatives(workload: Workload, setting: Setting) -> dict[str, Any]:
@@ -240,36 +190,31 @@ def _alternatives(workload: Workload, setting: Setting) -> dict[str, Any]:
         for exponent in range(LEAST_LOG2, fitting_log2(mode, setting.rates, setting.disk_bytes) + 1):
             count = max(1, round(total / 2 ** (exponent - 1))) if total > 2**exponent else 1
             seen = [sum(workload.network_pixels) / count] * count if workload.network_pixels else ()
-            sized = replace(workload, pixels=[int(total / count)] * count, network_pixels=seen)
-            for gpus in FLEETS:
+            beside = round(count * sum(workload.on_cpu) / max(1, len(workload.on_cpu)))
+            on_cpu = [i < beside for i in range(count)]
+            sized = replace(workload, pixels=[int(total / count)] * count, network_pixels=seen, on_cpu=on_cpu)
+            for gpus in (0,) if on_cpu and all(on_cpu) else FLEETS:
                 if gpus > fleet.stations["infer"].slots:
                     continue
                 stations = {p: replace(s, slots=gpus) if s.gpu else s for p, s in fleet.stations.items()}
                 tried.append((estimate(mode, sized, replace(fleet, stations=stations), setting.rates), exponent, gpus))
             if total <= 2**exponent:
                 break
-    machine = fleet.stations["infer"].machine
+    side = fleet.without_gpus.stations["infer"].machine
     best = {
         "cheapest": min(tried, key=lambda t: (round(t[0].dollars, 2), t[0].hours)),
         "fastest": min(tried, key=lambda t: (round(t[0].hours, 2), t[0].dollars)),
     }
     return {
-        name: {"mode": e.mode, "batch_pixels": 2**exponent, "gpus": gpus, "machine": machine}
+        name: {
+            "mode": e.mode,
+            "batch_pixels": 2**exponent,
+            "gpus": gpus,
+            "machine": fleet.stations["infer"].machine if gpus else side,
+        }
         | {"hours": e.to_json()["hours"], "dollars": e.to_json()["dollars"]}
         for name, (e, exponent, gpus) in best.items()
     }
-
-
-def _too_large(batch: Mapping[str, Any], phase: str, need_mb: int, sizes: Sequence[Machine]) -> str:
-    samples = batch["record"]["samples"]
-    largest = max(samples, key=lambda sample: sample["shape"][0] * sample["shape"][1])
-    family = sizes[-1].family
-    option = "--gcp_gpu_machine" if phase in ("infer", FUSED) else "--gcp_cpu_machine"
-    return (
-        f"{PROCESS_NAMES[phase]} of batch {batch['meta']['id']} needs {need_mb} MB for the sample "
-        f"{largest['sample']} of {largest['shape'][0]} x {largest['shape'][1]} px, but the largest machine of "
-        f"{family} gives a task {sizes[-1].task_memory_mb} MB; choose a family with more memory ({option})"
-    )
 
 
 def _image_bytes(samples: Sequence[SampleSpec]) -> float:
@@ -277,8 +222,3 @@ def _image_bytes(samples: Sequence[SampleSpec]) -> float:
     return float(
         sum(s.shape[0] * s.shape[1] * max(1, len(s.channel_names)) * np.dtype(s.dtype).itemsize for s in samples)
     )
-
-
-def _gigabytes(size: str) -> float:
-    number, unit = size.replace(" ", "")[:-2], size[-2:].upper()
-    return float(number) * (1000 if unit == "TB" else 1)

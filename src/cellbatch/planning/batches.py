@@ -71,6 +71,19 @@ def name_batch(names: Sequence[str]) -> str:
     return "b" + hashlib.sha256("\n".join(names).encode()).hexdigest()[:BATCH_ID_DIGITS]
 
 
+def is_on_cpu(batch: str, share: float) -> bool:
+    """Tell whether a batch is one of the share that machines without GPU infer, by its name alone.
+
+    Another share moves only the batches between the two, and another row only its own.
+
+    Examples
+    --------
+    >>> [is_on_cpu("b0123456789", share) for share in (0, 0.2, 0.9, 1)]
+    [False, False, True, True]
+    """
+    return _hash(batch) < share * 2**64
+
+
 def spread(count: int, wanted: int) -> list[int]:
     """Choose some of ``count`` numbers from 0, evenly, the first and the last among them.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from cellbatch.planning.rates import FUSED, PHASES, PROCESS_NAMES, Place, Rates
+from cellbatch.planning.rates import CPU_SUFFIX, FUSED, PHASES, PROCESS_NAMES, Place, Rates
 
 MPX = 1e6
 HOUR_S = 3600.0
@@ -30,7 +30,10 @@ class Station:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Stations by process name, and what the run pays besides them."""
+    """Stations by process name, and what the run pays besides them.
+
+    ``cpu_side`` is where the batches are inferred that no GPU sees; None where there are no such machines.
+    """
 
     stations: Mapping[str, Station]
     place: Place
@@ -41,6 +44,15 @@ class Fleet:
     bucket_gb_month: float = 0.0
     write_operation: float = 0.0
     read_operation: float = 0.0
+    cpu_side: Station | None = None
+
+    @property
+    def without_gpus(self) -> Fleet:
+        """The same with ``cpu_side`` in place of every GPU."""
+        if self.cpu_side is None:
+            return self
+        stations = {name: self.cpu_side if station.gpu else station for name, station in self.stations.items()}
+        return replace(self, stations=stations, cpu_side=None)
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,8 @@ class Workload:
     """Batches of a run: pixels at the model's pixel size, images and bytes of their input.
 
     ``network_pixels`` are those that the network sees, per batch: its tiles have one size, so of many small images it
-    sees far more than they have. Empty where they are as many as of large images.
+    sees far more than they have. Empty where they are as many as of large images. ``on_cpu`` says of each batch whether
+    the fleet's machines without GPU infer it; empty where none is.
     """
 
     pixels: Sequence[int]
@@ -56,6 +69,7 @@ class Workload:
     image_bytes: float
     published_files: int
     network_pixels: Sequence[float] = ()
+    on_cpu: Sequence[bool] = ()
 
 
 @dataclass(frozen=True)
@@ -159,36 +173,36 @@ def estimate(mode: str, workload: Workload, fleet: Fleet, rates: Rates) -> Estim
     place, batches = fleet.place, max(1, len(workload.pixels))
     processes = (FUSED,) if mode == FUSED else PHASES
     image_share = workload.image_bytes / max(1.0, float(sum(workload.pixels)))
-    busy, longest, dollars, moved, useful = {}, {}, {}, 0.0, 0.0
-    for process in processes:
-        station = fleet.stations[process]
-        sizes = [moved_bytes(process, pixels, pixels * image_share, rates) for pixels in workload.pixels]
-        tasks = list(zip(workload.pixels, workload.network_pixels or workload.pixels, strict=True))
+    busy, dollars, limits, moved, useful = {}, {}, {}, 0.0, 0.0
+    longest: dict[str, float] = {}
+    lanes = list(_lanes(processes, workload, fleet))
+    for name, process, lane, tasks in lanes:
+        station = lane.stations[process]
+        sizes = [moved_bytes(process, pixels, pixels * image_share, rates) for pixels, _ in tasks]
         works = [work_s(process, pixels / MPX, station, rates, seen / MPX) for pixels, seen in tasks]
         held = [
             billed_s(
-                place.start_s + task_s(process, pixels, pixels * image_share, fleet, rates, seen), place.losses_per_h
+                place.start_s + task_s(process, pixels, pixels * image_share, lane, rates, seen), place.losses_per_h
             )
             for pixels, seen in tasks
         ]
-        busy[process], longest[process] = sum(held), max(held, default=0.0)
+        busy[name], most = sum(held), max(held, default=0.0)
+        longest[process] = max(longest.get(process, 0.0), most)
+        limits[name] = max(busy[name] / max(1, min(station.slots, len(tasks))), most)
         hour = station.hour + fleet.disk_gb * fleet.disk_gb_month / MONTH_H
-        dollars[PROCESS_NAMES[process]] = sum(held) / HOUR_S * hour
+        dollars[name] = busy[name] / HOUR_S * hour
         moved += sum(sizes)
         fixed = rates.task_s + (rates.model_load_s if process in ("infer", FUSED) else 0.0)
         useful += sum(works) - fixed * len(works)
     ends = 2 * place.start_s + place.plan_s(workload.samples, rates) + rates.report_s
     ends += workload.published_files / place.publish_files_per_s
-    limits = {"submission": len(processes) * batches * place.submit_s + min(longest.values(), default=0.0)}
-    limits |= {
-        PROCESS_NAMES[p]: max(busy[p] / max(1, min(fleet.stations[p].slots, batches)), longest[p]) for p in processes
-    }
+    limits = {"submission": len(processes) * batches * place.submit_s + min(longest.values(), default=0.0)} | limits
     if math.isinf(place.transfer_bytes_per_s):
         # one machine: its cores are shared by all processes, so nothing overlaps
-        limits = {"this machine": sum(limits[PROCESS_NAMES[p]] for p in processes)}
+        limits = {"this machine": sum(limits[name] for name in busy)}
     slowest = max(limits, key=lambda name: limits[name])
     # what limits the run holds one task already: submission the shortest, a process its own
-    within = next((longest[p] for p in processes if PROCESS_NAMES[p] == slowest), min(longest.values()))
+    within = next((longest[process] for name, process, *_ in lanes if name == slowest), min(longest.values()))
     others = sum(longest.values()) - within if len(limits) > 1 else 0.0
     hours = (limits[slowest] + (others if mode != FUSED else 0.0) + ends) / HOUR_S
     dollars |= _overheads(workload, fleet, moved, hours, batches * len(processes))
@@ -202,10 +216,10 @@ def estimate(mode: str, workload: Workload, fleet: Fleet, rates: Rates) -> Estim
         setup_share=1 - useful / total if total else 0.0,
         handoff_bytes=sum(workload.pixels) * (rates.pixels_bytes_per_px + rates.heads_bytes_per_px) * (mode != FUSED),
         machine_hours=sum(busy.values()) / HOUR_S,
-        gpu_hours=sum(busy[p] for p in processes if fleet.stations[p].gpu) / HOUR_S,
+        gpu_hours=sum(busy[name] for name, process, lane, _ in lanes if lane.stations[process].gpu) / HOUR_S,
         limited_by=slowest,
         dollars_by=dollars,
-        task_hours={PROCESS_NAMES[p]: busy[p] / HOUR_S for p in processes},
+        task_hours={name: seconds / HOUR_S for name, seconds in busy.items()},
     )
 
 
@@ -232,6 +246,24 @@ def choose_mode(split: Estimate, fused: Estimate) -> tuple[str, str]:
         f"{best.mode}: {best.hours:.2f} h and {best.dollars:.2f} dollars, {other.mode}: {other.hours:.2f} h and "
         f"{other.dollars:.2f} dollars ({best.market.replace('_', ' ')}); {other.mode} is limited by {other.limited_by}"
     )
+
+
+def _lanes(
+    processes: Sequence[str], workload: Workload, fleet: Fleet
+) -> Iterator[tuple[str, str, Fleet, list[tuple[int, float]]]]:
+    """Name, process, machines and tasks (pixels, and those that the network sees) of all that runs side by side."""
+    tasks = list(zip(workload.pixels, workload.network_pixels or workload.pixels, strict=True))
+    on_cpu = workload.on_cpu or [False] * len(tasks)
+    beside = [task for task, is_beside in zip(tasks, on_cpu, strict=True) if is_beside]
+    others = [task for task, is_beside in zip(tasks, on_cpu, strict=True) if not is_beside]
+    for process in processes:
+        name, station = PROCESS_NAMES[process], fleet.stations[process]
+        if not (beside and station.gpu):
+            yield name, process, fleet, tasks
+            continue
+        if others:
+            yield name, process, fleet, others
+        yield name + CPU_SUFFIX, process, fleet.without_gpus, beside
 
 
 def _overheads(workload: Workload, fleet: Fleet, moved: float, hours: float, tasks: int) -> dict[str, float]:

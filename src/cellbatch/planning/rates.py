@@ -18,8 +18,12 @@ PROCESS_NAMES = {
     "fused": "SEGMENT_BATCH",
 }
 FUSED = "fused"
+# of the same work on machines without GPU, which run beside those with one
+CPU_SUFFIX = "_CPU"
 # of images of 1024² px, on which the network's rates were measured; small ones have more, because tiles have one size
 TILES_PER_MPX = 24
+# of networks whose speed on a CPU was measured; 2 · 0.179 s for each tile
+DEMO_WEIGHTS_BYTES, MESMER_WEIGHTS_BYTES, MESMER_CORE_S_PER_MPX = 4_000_000, 104_000_000, 8.6
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Rates:
     Attributes
     ----------
     core_s_per_mpx : CPU seconds per megapixel at the model's pixel size, by phase, the network apart
-    network_core_s_per_mpx : the network on a CPU (measured, demo model)
+    network_core_s_per_mpx : the network on a CPU (measured, demo model); see ``of_weights`` for larger ones
     gpu_mpx_per_s : the network on a GPU; the middle of the 5 to 10 images of 1 Mpx per second that the Kiosk paper
         states for networks of this kind (published)
     task_s : a task's start, its imports and worker processes (measured)
@@ -60,6 +64,21 @@ class Rates:
     def packed(self) -> "Rates":
         """The same with results by batch."""
         return replace(self, results_bytes_per_px=self.packed_bytes_per_px)
+
+    def of_weights(self, weights_bytes: int) -> "Rates":
+        """Give the same for a network of so many bytes, on a line between two measured ones.
+
+        These are the demo model and one of Mesmer's size and form (0.179 s per tile of 256² px on two hyperthreads,
+        docs/benchmarks.md).
+
+        Examples
+        --------
+        >>> Rates().of_weights(2_600_000).network_core_s_per_mpx, Rates().of_weights(104_000_000).network_core_s_per_mpx
+        (0.69, 8.6)
+        """
+        share = max(0, weights_bytes - DEMO_WEIGHTS_BYTES) / (MESMER_WEIGHTS_BYTES - DEMO_WEIGHTS_BYTES)
+        core_s = self.network_core_s_per_mpx + share * (MESMER_CORE_S_PER_MPX - self.network_core_s_per_mpx)
+        return replace(self, network_core_s_per_mpx=round(core_s, 4))
 
     def core_s(self, phase: str) -> float:
         """CPU seconds per megapixel of one phase without the network."""

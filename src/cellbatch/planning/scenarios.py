@@ -149,12 +149,20 @@ def simulate_kiosk(images: int, gpus: int, mbps: float, kiosk: Kiosk, step_s: fl
 
 
 # --- ours
-def fused_chains(pixels: Sequence[float], image_bytes_per_px: float, fleet: Fleet, rates: Rates) -> list[list[Job]]:
-    """One fused task per batch, staging in its time, only the phases' own seconds as work."""
-    station, chains = fleet.stations[FUSED], []
-    for size in pixels:
+def fused_chains(
+    pixels: Sequence[float], image_bytes_per_px: float, fleet: Fleet, rates: Rates, on_cpu: Sequence[bool] = ()
+) -> list[list[Job]]:
+    """One fused task per batch, staging in its time, only the phases' own seconds as work.
+
+    ``on_cpu`` says of each batch whether it goes to ``fleet.cpu_side``.
+    """
+    chains = []
+    for size, is_beside in zip(pixels, on_cpu or [False] * len(pixels), strict=True):
+        lane = fleet.without_gpus if is_beside else fleet
+        station = lane.stations[FUSED]
         useful = work_s(FUSED, size / MPX, station, rates) - work_s(FUSED, 0.0, station, rates)
-        chains.append([Job("gpu", task_s(FUSED, size, size * image_bytes_per_px, fleet, rates), useful)])
+        whole_s = task_s(FUSED, size, size * image_bytes_per_px, lane, rates)
+        chains.append([Job("cpu" if is_beside else "gpu", whole_s, useful)])
     return chains
 
 
@@ -167,7 +175,7 @@ def simulate_fused(
     seed: int = 0,
     is_array: bool = False,
 ) -> tuple[Outcome, float, float]:
-    """Run fused tasks on the fleet's GPU machines.
+    """Run fused tasks on the fleet's GPU machines, and those of ``cpu_side`` beside them.
 
     Parameters
     ----------
@@ -187,11 +195,14 @@ def simulate_fused(
     """
     station, place = fleet.stations[FUSED], fleet.place
     disk_hour = fleet.disk_gb * fleet.disk_gb_month / 730
-    hour = station.hour + disk_hour
-    pool = Pool(station.slots, place.start_s, losses_per_h=place.losses_per_h, hour=hour, keeps=is_array)
+    sides = {"gpu": station} | ({"cpu": fleet.cpu_side} if fleet.cpu_side else {})
+    pools = {
+        name: Pool(s.slots, place.start_s, losses_per_h=place.losses_per_h, hour=s.hour + disk_hour, keeps=is_array)
+        for name, s in sides.items()
+    }
     arrivals_s = [place.submit_s * len(chains)] * len(chains) if is_array else None
-    outcome = Run({"gpu": pool}, 0.0 if is_array else place.submit_s, seed).simulate(chains, arrivals_s)
+    outcome = Run(pools, 0.0 if is_array else place.submit_s, seed).simulate(chains, arrivals_s)
     ends_s = 2 * place.start_s + place.plan_s(samples, rates) + rates.report_s
     ends_s += published_files / place.publish_files_per_s
     hours = (outcome.end_s + ends_s) / HOUR_S
-    return outcome, hours, outcome.dollars({"gpu": pool}) + hours * fleet.head_hour
+    return outcome, hours, outcome.dollars(pools) + hours * fleet.head_hour

@@ -13,13 +13,15 @@ from cellbatch.reporting.timings import SETUP_STEPS
 COLUMNS = ("scope", "name", "quantity", "unit", "planned", "measured")
 PREEMPTED = range(50001, 50007)
 GPU_PROCESSES = ("INFER_TILES", "SEGMENT_BATCH", "PREVIEW_IMAGES")
-FUSED_PROCESS = "SEGMENT_BATCH"
 PHASE_OF = {
     "PREPROCESS_IMAGES": "preprocess",
     "INFER_TILES": "infer",
     "POSTPROCESS_LABELS": "postprocess",
     "MEASURE_CELLS": "measure",
     "SEGMENT_BATCH": "fused",
+    # of the share of the batches that machines without GPU infer
+    "INFER_TILES_CPU": "infer",
+    "SEGMENT_BATCH_CPU": "fused",
     # previews run the network on the machines of inference
     "PREVIEW_IMAGES": "infer",
 }
@@ -118,7 +120,7 @@ def _machines(tasks: pd.DataFrame, asked_mb: pd.Series, plan: Mapping[str, Any])
 
 def _planned(attempts: pd.DataFrame, plan: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give the estimate of the way that the run took."""
-    mode = "fused" if FUSED_PROCESS in set(attempts["process"]) else "split"
+    mode = "fused" if "fused" in set(attempts["process"].map(PHASE_OF)) else "split"
     wanted = (mode, plan["market"])
     return next((row for row in plan["estimates"] if (row["mode"], row["market"]) == wanted), {})
 
@@ -154,7 +156,8 @@ def _run_rows(
     waiting = attempts["queue_s"].sum() + attempts["staging_s"].sum() + steps
     gpu = attempts[attempts["process"].isin(GPU_PROCESSES)] if plan["place"] == "google" else attempts[:0]
     gpu_s = gpu["held_s"].sum()
-    network = timings[timings["step"] == "network"]["seconds"].sum() if len(timings) else 0.0
+    on_gpu = timings[timings["batch"].isin(gpu["batch"])] if len(timings) else timings
+    network = on_gpu[on_gpu["step"] == "network"]["seconds"].sum() if len(on_gpu) else 0.0
     hours, cost = planned.get("hours"), planned.get("dollars")
     rows = [
         ("end-to-end time", "s", None if hours is None else hours * 3600, whole_s),
