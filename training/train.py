@@ -1,6 +1,6 @@
 """Train the demo network: ``python training/train.py --nuclei ../shared/data/training/dsb2018_fluorescence.npz``.
 
-The first of the three legs of ``train_demo.sh``, which makes the shipped weights. Seeded, with a log (``train.csv``)
+The first of the five legs of ``train_demo.sh``, which makes the shipped weights. Seeded, with a log (``train.csv``)
 and checkpoints in the run folder; started again it goes on from the last checkpoint. The trained weights are written
 as NPZ for ``export.py``.
 """
@@ -39,7 +39,8 @@ class TrainingOptions:
     ``nuclei`` is the archive of real nuclei, without which only drawn tissue is used; ``start`` the weights from which
     to go on instead of random ones; ``touching_weight`` what pixels where objects meet count beyond one; ``crowded``
     whether nuclei of a real image are laid against others from its second time on; ``widefield`` whether every other
-    drawn field is one of close nuclei in a haze; ``strange_share`` of the tiles see a marker that tells nothing.
+    drawn field is one of close nuclei in a haze; ``strange_share`` of the tiles see a marker that tells nothing;
+    ``first_batch`` the number of the first batch, for a leg that is to see other cuts than the legs before.
     """
 
     nuclei: Path | None
@@ -57,6 +58,7 @@ class TrainingOptions:
     crowded: bool = False
     widefield: bool = False
     strange_share: float = 0.0
+    first_batch: int = 0
     log_every: int = 20
     check_every: int = 250
 
@@ -192,7 +194,7 @@ def fit(model: Any, train: list[Field], validation: list[Field], options: Traini
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss
 
-    batches = draw_ahead(draw_batches(train, options, int(done.numpy())))
+    batches = draw_ahead(draw_batches(train, options, options.first_batch + int(done.numpy())))
     started, recent = time.monotonic(), []
     for step in range(int(done.numpy()) + 1, options.steps + 1):
         recent.append(float(learn(*next(batches))))
@@ -241,7 +243,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, default=HERE / "runs" / "demo", help="folder for log and checkpoints")
     parser.add_argument("--weights", type=Path, help="NPZ to write; weights.npz in the folder of the run unless told")
     parser.add_argument("--start", type=Path, help="NPZ of weights to go on from")
-    for name in ("seed", "steps", "drawn_fields", "real_fields", "peak_rate", "touching_weight", "strange_share"):
+    for name in (
+        "seed",
+        "steps",
+        "drawn_fields",
+        "real_fields",
+        "peak_rate",
+        "touching_weight",
+        "strange_share",
+        "first_batch",
+    ):
         default = getattr(TrainingOptions, name)
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--crowded", action="store_true", help="lay nuclei of real images against others")
