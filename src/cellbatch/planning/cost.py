@@ -229,10 +229,10 @@ def stated_error(place: str) -> str:
     Examples
     --------
     >>> stated_error("local")
-    '19 small images -33 to -1 %, one of 400 Mpx 0 to +9 %, single phases -49 to +87 %; on an idle machine'
+    '19 small images -33 to -1 %, one of 400 Mpx 0 to +9 %, single phases -53 to +87 %; on an idle machine'
     """
     if place == "local":
-        return "19 small images -33 to -1 %, one of 400 Mpx 0 to +9 %, single phases -49 to +87 %; on an idle machine"
+        return "19 small images -33 to -1 %, one of 400 Mpx 0 to +9 %, single phases -53 to +87 %; on an idle machine"
     if place == "cluster":
         return "rates of another machine, and as many tasks at once as this one has cores for; not tried there"
     return "the GPU's speed is published, 5 to 10 Mpx/s: hours that it limits may be -25 to +50 % off; not tried there"
