@@ -172,7 +172,7 @@ def start_up(table: pd.DataFrame) -> str:
 def million(table: pd.DataFrame) -> str:
     """Hours and dollars of a simulated million images."""
     names = {"changed": "changed", "to": "to", "gpus": "GPUs", "tasks": "tasks", "lost": "lost"}
-    names |= {"hours": "hours", "dollars": "dollars"}
+    names |= {"hours": "hours", "most_hours": "hours at most", "dollars": "dollars"}
     rows = table.fillna({"to": ""})[list(names)].itertuples(index=False)
     return make_table(list(names.values()), rows)
 
