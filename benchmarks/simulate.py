@@ -41,7 +41,7 @@ IMAGE_BYTES_PER_PX = 2.0
 SEEDS = 20
 # where machines stay from task to task, smaller tasks lose less and end more evenly
 ARRAY_PIXELS = 2**32
-# a lost task of the automatic size that starts late ends the run late; half of it costs 1.5 dollars more
+# as --batch_pixels auto chooses with a share: what suits the slower of both kinds of machines
 SHARED_PIXELS = 2**33
 MILLION = ("changed", "to", "gpus", "tasks", "lost", "hours", "most_hours", "dollars")
 

@@ -111,6 +111,14 @@ def test_without_any_gpu_the_plan_names_none():
     assert sizes[0] < sizes[1] <= sizes[2]
 
 
+def test_batches_suit_the_slower_of_both_sides():
+    sizes = {}
+    for share in (0, 0.4, 1):
+        parameters = {**GOOGLE, "gcp_max_gpus": 16, "gcp_cpu_share": share, "gcp_cpu_share_tasks": 64}
+        sizes[share] = auto_batch_pixels(parameters, read_setting(parameters, PRICES, MESMER_BYTES), is_packed=True)
+    assert sizes == {0: 2**34, 0.4: 2**33, 1: 2**33}
+
+
 @pytest.mark.parametrize("other", [{"engine": "tensorflow"}, {"precision": "tf32"}, {"tensorrt_cache": "engines"}])
 def test_both_sides_compute_the_same_or_the_plan_stops(other):
     with pytest.raises(ConfigError, match=rf"--gcp_cpu_share 0\.5 .*--{next(iter(other))}"):
